@@ -1,0 +1,107 @@
+/**
+ * Header fields in order, with their bytes; decoded only when read.
+ *
+ * @module
+ */
+import { decodeWords } from "./encoded_word.ts";
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+/** One header field (RFC 5322 section 2.2). Name and value keep their bytes; text is decoded when first read. */
+export class HeaderField {
+  readonly #bytes: Uint8Array;
+  readonly #nameEnd: number;
+  #name: string | undefined;
+  #value: string | undefined;
+
+  /**
+   * @param bytes Name, one NUL (or any one byte), value; kept, not copied.
+   * @param nameEnd Length of the name in bytes.
+   */
+  constructor(bytes: Uint8Array, nameEnd: number) {
+    this.#bytes = bytes;
+    this.#nameEnd = nameEnd;
+  }
+
+  /** Makes a field from its parts; text is encoded as UTF-8. */
+  static of(name: string, value: string | Uint8Array): HeaderField {
+    const n = encoder.encode(name);
+    const v = typeof value === "string" ? encoder.encode(value) : value;
+    const bytes = new Uint8Array(n.length + 1 + v.length);
+    bytes.set(n, 0);
+    bytes.set(v, n.length + 1);
+    return new HeaderField(bytes, n.length);
+  }
+
+  /** The name in the sender's spelling. */
+  get name(): string {
+    return this.#name ??= decoder.decode(this.#bytes.subarray(0, this.#nameEnd));
+  }
+
+  /** The value, unfolded (RFC 5322 section 2.2.3), without blanks at its ends, decoded as UTF-8. */
+  get value(): string {
+    return this.#value ??= decoder.decode(this.raw).replace(/\r?\n(?=[ \t])/g, "").trim();
+  }
+
+  /** The value for people: as {@linkcode value}, with encoded words decoded (RFC 2047). */
+  get text(): string {
+    return decodeWords(this.value);
+  }
+
+  /** The value as the MTA sent it, byte for byte: folds as LF and a blank, no line end. */
+  get raw(): Uint8Array {
+    return this.#bytes.subarray(this.#nameEnd + 1);
+  }
+
+  /** The name as the MTA sent it, byte for byte. */
+  get rawName(): Uint8Array {
+    return this.#bytes.subarray(0, this.#nameEnd);
+  }
+}
+
+/** The header of a mail: fields in order, duplicates kept; access by name ignores case. */
+export class HeaderList implements Iterable<HeaderField> {
+  readonly #fields: readonly HeaderField[];
+
+  /** @param fields The fields from top to bottom; the array is kept, so it can grow while a header arrives. */
+  constructor(fields: readonly HeaderField[]) {
+    this.#fields = fields;
+  }
+
+  /** Number of fields. */
+  get length(): number {
+    return this.#fields.length;
+  }
+
+  /** The field at a position from 0, from the top; undefined past the end. */
+  at(index: number): HeaderField | undefined {
+    return this.#fields[index];
+  }
+
+  /** Value of the first field of that name, unfolded and trimmed; undefined if there is none. */
+  get(name: string): string | undefined {
+    return this.field(name)?.value;
+  }
+
+  /** The first field of that name. */
+  field(name: string): HeaderField | undefined {
+    const wanted = name.toLowerCase();
+    return this.#fields.find((field) => field.name.toLowerCase() === wanted);
+  }
+
+  /** All fields of that name, from top to bottom. */
+  all(name: string): HeaderField[] {
+    const wanted = name.toLowerCase();
+    return this.#fields.filter((field) => field.name.toLowerCase() === wanted);
+  }
+
+  /** Is there a field of that name? */
+  has(name: string): boolean {
+    return this.field(name) !== undefined;
+  }
+
+  [Symbol.iterator](): Iterator<HeaderField> {
+    return this.#fields[Symbol.iterator]();
+  }
+}
