@@ -151,14 +151,23 @@ export function parseArgs<
     for (let i = 1; i < arg.length - 1; i++) {
       const key = arg[i];
       const tail = arg.slice(i + 1);
-      if (tail.startsWith("=") && tail.length > 1) return set(key, tail.slice(1), arg), 0;
+      if (tail === "-") {
+        set(key, tail, arg);
+        continue;
+      }
       if (tail === "=") return set(key, "", arg), 0;
-      if (/[A-Za-z]/.test(key) && /^-?\d+(\.\d*)?(e-?\d+)?$/.test(tail)) return set(key, tail, arg), 0;
-      if (/^\W/.test(tail)) return set(key, tail, arg), 0;
+      if (/[A-Za-z]/.test(key)) {
+        // As in @std/cli the value belongs to the first letter: -abc=5 gives a: 5.
+        const equals = tail.indexOf("=");
+        if (equals >= 0 && equals < tail.length - 1) return set(key, tail.slice(equals + 1), arg), 0;
+        if (/-?\d+(\.\d*)?(e-?\d+)?$/.test(tail)) return set(key, tail, arg), 0;
+      }
+      if (/^\W./s.test(tail)) return set(key, tail, arg), 0;
       set(key, bare(key), arg);
     }
     const key = arg[arg.length - 1];
-    if (next && !booleans.has(key) && (!next.startsWith("-") || next === "-")) return set(key, next, arg), 1;
+    if (key === "-") return 0;
+    if (next && !booleans.has(key) && !/^--?[^-]/.test(next)) return set(key, next, arg), 1;
     if (isBooleanWord(next)) return set(key, next === "true", arg), 1;
     set(key, bare(key), arg);
     return 0;

@@ -3,15 +3,41 @@
  *
  * The schema is put together so that the same text gives the same values: `0660` is octal as in YAML 1.1,
  * `yes` and `on` stay strings, dates become `Date`, `<<` merges. Errors have the same class, with `line` and
- * `column` counted from 1. The wording of an error differs: @std/yaml says "Cannot store mapping pair:
- * duplicated key", js-yaml "duplicated mapping key". So read `line` and `column`, never the words.
+ * `column` counted from 1. What differs: the wording of an error (@std/yaml says "Cannot store mapping pair:
+ * duplicated key", js-yaml "duplicated mapping key"), the place of one at the end of the text (js-yaml names the
+ * last character, @std/yaml the line after it), tabs as indentation (js-yaml refuses them), and the tags
+ * `!!binary`, `!!set`, `!!omap`, `!!pairs`, which are errors here. So read `line` and `column`, never the words.
  *
  * @module
  */
 
-import { CORE_SCHEMA, intYaml11Tag, loadAll, mergeTag, timestampTag, YAMLException } from "js-yaml";
+import {
+  CORE_SCHEMA,
+  defineScalarTag,
+  floatCoreTag,
+  intYaml11Tag,
+  loadAll,
+  mergeTag,
+  NOT_RESOLVED,
+  timestampTag,
+  YAMLException,
+} from "js-yaml";
 
-const SCHEMA = CORE_SCHEMA.withTags(intYaml11Tag, timestampTag, mergeTag);
+/** YAML 1.1 integers, but `10:30` is text and no number in base 60. */
+const intTag = defineScalarTag(intYaml11Tag.tagName, {
+  ...intYaml11Tag,
+  resolve: (text, isExplicit, tag) =>
+    text.includes(":") ? NOT_RESOLVED : intYaml11Tag.resolve(text, isExplicit, tag),
+});
+
+/** `08` is no octal number, and no decimal one either: text. */
+const floatTag = defineScalarTag(floatCoreTag.tagName, {
+  ...floatCoreTag,
+  resolve: (text, isExplicit, tag) =>
+    /^[-+]?0\d/.test(text) ? NOT_RESOLVED : floatCoreTag.resolve(text, isExplicit, tag),
+});
+
+const SCHEMA = CORE_SCHEMA.withTags(intTag, floatTag, timestampTag, mergeTag);
 
 /** A place in the YAML text. */
 export interface YamlPosition {
@@ -50,7 +76,8 @@ export class YamlSyntaxError extends SyntaxError {
 export function parse(content: string): unknown {
   try {
     const documents = loadAll(content, { schema: SCHEMA });
-    if (documents.length < 2) return documents[0] ?? null;
+    if (documents.length > 1) throw new YAMLException("more than one document: expected a single one");
+    return documents[0] ?? null;
   } catch (error) {
     if (!(error instanceof YAMLException)) throw error;
     const { line = 0, column = 0, position = 0, snippet } = error.mark ?? {};
@@ -60,5 +87,4 @@ export function parse(content: string): unknown {
       snippet ?? undefined,
     );
   }
-  throw new SyntaxError("Found more than 1 document in the stream: expected a single document");
 }
