@@ -11,17 +11,21 @@ const encoder = new TextEncoder();
 /** One header field (RFC 5322 section 2.2). Name and value keep their bytes; text is decoded when first read. */
 export class HeaderField {
   readonly #bytes: Uint8Array;
+  readonly #start: number;
   readonly #nameEnd: number;
+  readonly #end: number;
   #name: string | undefined;
   #value: string | undefined;
 
   /**
-   * @param bytes Name, one NUL (or any one byte), value; kept, not copied.
-   * @param nameEnd Length of the name in bytes.
+   * A field inside a larger buffer, which is kept and not copied: name from `start` to `nameEnd`, one byte
+   * between, value up to `end`.
    */
-  constructor(bytes: Uint8Array, nameEnd: number) {
+  constructor(bytes: Uint8Array, start: number, nameEnd: number, end: number) {
     this.#bytes = bytes;
+    this.#start = start;
     this.#nameEnd = nameEnd;
+    this.#end = end;
   }
 
   /** Makes a field from its parts; text is encoded as UTF-8. */
@@ -31,12 +35,12 @@ export class HeaderField {
     const bytes = new Uint8Array(n.length + 1 + v.length);
     bytes.set(n, 0);
     bytes.set(v, n.length + 1);
-    return new HeaderField(bytes, n.length);
+    return new HeaderField(bytes, 0, n.length, bytes.length);
   }
 
   /** The name in the sender's spelling. */
   get name(): string {
-    return this.#name ??= decoder.decode(this.#bytes.subarray(0, this.#nameEnd));
+    return this.#name ??= decoder.decode(this.rawName);
   }
 
   /** The value, unfolded (RFC 5322 section 2.2.3), without blanks at its ends, decoded as UTF-8. */
@@ -51,12 +55,12 @@ export class HeaderField {
 
   /** The value as the MTA sent it, byte for byte: folds as LF and a blank, no line end. */
   get raw(): Uint8Array {
-    return this.#bytes.subarray(this.#nameEnd + 1);
+    return this.#bytes.subarray(this.#nameEnd + 1, this.#end);
   }
 
   /** The name as the MTA sent it, byte for byte. */
   get rawName(): Uint8Array {
-    return this.#bytes.subarray(0, this.#nameEnd);
+    return this.#bytes.subarray(this.#start, this.#nameEnd);
   }
 }
 

@@ -148,7 +148,9 @@ export function checkReply(
     // A percent sign is doubled on the wire, so it counts twice.
     if (line.length + (line.split("%").length - 1) > room) {
       throw new RangeError(
-        `Cannot make the reply: a line of ${line.length} characters starting ${JSON.stringify(line.slice(0, 40))} ` +
+        `Cannot make the reply: a line of ${line.length} characters starting ${
+          JSON.stringify(line.slice(0, 40))
+        } ` +
           `is over the limit of ${room}`,
       );
     }
