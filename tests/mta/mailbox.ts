@@ -130,8 +130,9 @@ export async function sendmailQuarantine(folder: string): Promise<Quarantined[]>
     if (!/\/hf[^/]+$/.test(path)) continue;
     const control = latin1(await Deno.readFile(path));
     const body = await Deno.readFile(path.replace(/\/hf([^/]+)$/, "/df$1"));
-    // H?flags?Name: value, continued on lines that begin with a blank or a tab
-    const header = [...control.matchAll(/^H\?[^?\n]*\?((?:.*\n)(?:[ \t].*\n)*)/gm)].map((match) => match[1]);
+    // H?flags?Name: value, continued on lines that begin with a blank or a tab; flag P is Return-Path, only
+    // filled in at delivery
+    const header = [...control.matchAll(/^H\?[^?P\n]*\?((?:.*\n)(?:[ \t].*\n)*)/gm)].map((match) => match[1]);
     mails.push({
       ...parseMail(bytesOf(`${header.join("")}\n${latin1(body)}`)),
       sender: /^S<?(.*?)>?$/m.exec(control)?.[1] ?? "",
