@@ -1,0 +1,271 @@
+import assert from "node:assert/strict";
+import { ConfigError } from "./error.ts";
+import { parseConfig } from "./parse.ts";
+import type { Config } from "./schema.ts";
+
+const LEAST = 'listen: ["inet:8891@127.0.0.1"]\nfilters: [{ use: ./footer.ts }]\n';
+
+function config(text: string): Config {
+  return parseConfig(text, { file: "m.yaml" });
+}
+
+/** The issues of a text, without the file name. */
+function issues(text: string): string[] {
+  try {
+    config(text);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    return error.message.split("\n").map((line) => {
+      assert.ok(line.startsWith("m.yaml:"), line);
+      return line.slice("m.yaml:".length);
+    });
+  }
+  return [];
+}
+
+Deno.test("parseConfig() applies all defaults once", () => {
+  assert.deepEqual(config(LEAST), {
+    listen: [{ kind: "inet", family: 4, host: "127.0.0.1", port: 8891 }],
+    socket: {},
+    limits: {},
+    filters: [{
+      use: { kind: "path", path: "./footer.ts" },
+      name: "footer",
+      options: {},
+      timeout: 10_000,
+      onFailure: "tempfail",
+    }],
+    log: { format: "auto", level: "info" },
+  });
+});
+
+Deno.test("parseConfig() reads everything that may be said", () => {
+  const text = `
+listen:
+  - inet:8891@127.0.0.1
+  - "unix:/run/millrace/millrace.sock"
+socket: { mode: 0660, group: postfix }
+defaults:
+  timeout: 1.5s
+  on_failure: accept
+limits:
+  connections: 200
+  idle: 10m
+  drain: 500ms
+  frame: 1MiB
+  headers: 256KiB
+  body: 25MiB
+  recipients: 1000
+filters:
+  - use: bundled:footer
+    options: { text: "--\\nConfidential", deep: [1, { a: true }] }
+  - use: /etc/millrace/rules/mod.ts
+    name: house-rules
+    timeout: 250ms
+    on_failure: reject
+log: { format: json, level: debug }
+`;
+  assert.deepEqual(config(text), {
+    listen: [
+      { kind: "inet", family: 4, host: "127.0.0.1", port: 8891 },
+      { kind: "unix", path: "/run/millrace/millrace.sock" },
+    ],
+    socket: { mode: 0o660, group: "postfix" },
+    limits: {
+      connections: 200,
+      idle: 600_000,
+      drain: 500,
+      frame: 1_048_576,
+      headers: 262_144,
+      body: 26_214_400,
+      recipients: 1000,
+    },
+    filters: [
+      {
+        use: { kind: "bundled", name: "footer" },
+        name: "footer",
+        options: { text: "--\nConfidential", deep: [1, { a: true }] },
+        timeout: 1500,
+        onFailure: "accept",
+      },
+      {
+        use: { kind: "path", path: "/etc/millrace/rules/mod.ts" },
+        name: "house-rules",
+        options: {},
+        timeout: 250,
+        onFailure: "reject",
+      },
+    ],
+    log: { format: "json", level: "debug" },
+  });
+});
+
+Deno.test("parseConfig() reads a file mode as chmod does, however it is written", () => {
+  for (const mode of ["0660", "660", '"0660"', "'660'", "0o660"]) {
+    assert.equal(config(`${LEAST}socket: { mode: ${mode} }`).socket.mode, 0o660, mode);
+  }
+  for (const mode of ["0689", "66", "04755", "rw-rw----", "0x1b0", "true", "[0660]"]) {
+    const [issue] = issues(`${LEAST}socket: { mode: ${mode} }`);
+    assert.match(
+      issue,
+      /^3:17: socket\.mode: .* is not a file mode: write three octal digits, for example 0660$/,
+    );
+  }
+});
+
+Deno.test("parseConfig() takes sections without entries as left out", () => {
+  const text = `${LEAST}socket:\ndefaults:\n  # timeout: 10s\nlimits:\nlog:\n`;
+  assert.deepEqual(config(text), config(LEAST));
+  assert.deepEqual(
+    config("listen: unix:/m.sock\nfilters:\n- use: ./a.ts\n  options:\n").filters[0].options,
+    {},
+  );
+});
+
+Deno.test("parseConfig() names filters after their modules", () => {
+  const names: readonly (readonly [string, string])[] = [
+    ["bundled:rules", "rules"],
+    ["./footer.ts", "footer"],
+    ["../filters/grey list.js", "grey_list"],
+    ["/srv/filters/spam/mod.ts", "spam"],
+    ["./mod.ts", "mod"],
+    ["./.hidden.ts", "hidden"],
+    ["./---.ts", "filter"],
+  ];
+  for (const [use, name] of names) {
+    assert.equal(
+      config(`listen: inet:1@127.0.0.1\nfilters: [{ use: ${JSON.stringify(use)} }]`).filters[0].name,
+      name,
+    );
+  }
+});
+
+/** One line of YAML put below a configuration that is right, and what is said about it. */
+const MISTAKES: readonly (readonly [string, string])[] = [
+  ["limts: {}", '3:1: unknown key "limts"; did you mean limits?'],
+  ["zebra: 1", '3:1: unknown key "zebra"; allowed here: listen, socket, defaults, limits, filters, log'],
+  ["defaults: { on-failure: accept }", '3:13: defaults: unknown key "on-failure"; did you mean on_failure?'],
+  ["defaults: { memory: 64MiB }", '3:13: defaults: unknown key "memory"; allowed here: timeout, on_failure'],
+  [
+    "defaults: { on_failure: acept }",
+    '3:25: defaults.on_failure: "acept" is not one of tempfail, accept, reject; did you mean accept?',
+  ],
+  ["log: { level: 3 }", "3:15: log.level: 3 is not one of debug, info, warn, error"],
+  [
+    "defaults: { timeout: 10 }",
+    "3:22: defaults.timeout: 10 is not a duration: write a number and ms, s, m or h; did you mean 10s?",
+  ],
+  [
+    'defaults: { timeout: "10 sec" }',
+    '3:22: defaults.timeout: "10 sec" is not a duration: write a number and ms, s, m or h; did you mean 10s?',
+  ],
+  [
+    "defaults: { timeout: soon }",
+    '3:22: defaults.timeout: "soon" is not a duration: write a number and ms, s, m or h; for example 10s',
+  ],
+  ["defaults: { timeout: 0s }", "3:22: defaults.timeout: out of bounds: allowed are 1ms to 1h"],
+  [
+    "limits: { body: 10MB }",
+    '3:17: limits.body: "10MB" is not a size: write a number and B, KiB, MiB or GiB; did you mean 10MiB?',
+  ],
+  ["limits: { frame: 1KiB }", "3:18: limits.frame: out of bounds: allowed are 64KiB to 16MiB"],
+  ["limits: { connections: 1.5 }", "3:24: limits.connections: 1.5 is not a whole number from 1 to 100000"],
+  ["limits: { recipients: lots }", '3:23: limits.recipients: "lots" is not a whole number from 1 to 1000000'],
+  ["limits: [1]", "3:9: limits: a list found, expected a map"],
+  ["socket: { group: [mail] }", "3:18: socket.group: a list is not a group: write its name or number"],
+  ["log: ~", ""],
+  ["log: text", '3:6: log: "text" found, expected a map'],
+];
+
+Deno.test("parseConfig() says what is wrong, where, and what to write", () => {
+  for (const [line, expected] of MISTAKES) {
+    assert.deepEqual(issues(LEAST + line), expected ? [expected] : [], line);
+  }
+});
+
+Deno.test("parseConfig() checks listen addresses", () => {
+  const about = (listen: string) => issues(`listen: ${listen}\nfilters: [{ use: ./a.ts }]`).join("\n");
+  assert.match(about("[tcp:127.0.0.1:8891]"), /^1:10: listen\[0\]: .*write inet:8891@127\.0\.0\.1$/);
+  assert.match(about("127.0.0.1:8891"), /^1:9: listen: .*write inet:8891@127\.0\.0\.1$/);
+  assert.match(
+    about("[inet: 8891@127.0.0.1]"),
+    /^1:10: listen\[0\]: found a map: .*write "inet:8891@127\.0\.0\.1"$/,
+  );
+  assert.match(
+    about("{ inet: 8891@127.0.0.1 }"),
+    /^1:9: listen: found a map: .*write "inet:8891@127\.0\.0\.1"$/,
+  );
+  assert.match(
+    about("8891"),
+    /^1:9: listen: 8891 is not a listen address: .*write "inet:8891@127\.0\.0\.1"$/,
+  );
+  assert.match(about("[]"), /^1:9: listen: the list is empty: expected at least one entry$/);
+  assert.match(issues("filters: [{ use: ./a.ts }]")[0], /^1:1: listen: /);
+});
+
+Deno.test("parseConfig() checks where filters are", () => {
+  const about = (use: string) =>
+    issues(`listen: inet:1@127.0.0.1\nfilters:\n  - use: ${use}\n`).join("\n").replace(
+      /^3:10: filters\[0\]\.use: /,
+      "",
+    );
+  assert.equal(
+    about("footer"),
+    '"footer" is neither a path nor a bundled filter: write ./footer for a file, bundled:footer for a bundled filter',
+  );
+  assert.equal(about("bundle:footer"), '"bundle:footer": did you mean bundled:footer?');
+  assert.match(about("bundled:../x"), /^"\.\.\/x" is not the name of a bundled filter/);
+  assert.match(
+    about("https://x.example/mod.ts"),
+    /^"https:\/\/x\.example\/mod\.ts" cannot be loaded: this version loads files/,
+  );
+  assert.match(about("file:///a.ts"), /without file:/);
+  assert.match(about("7"), /^7 is not a filter: write a path/);
+  assert.deepEqual(issues("listen: inet:1@127.0.0.1\nfilters: [{ name: x }]"), [
+    "2:11: filters[0].use: nothing is not a filter: write a path such as ./filter.ts, or bundled:NAME",
+  ]);
+  assert.deepEqual(issues("listen: inet:1@127.0.0.1\nfilters: []"), [
+    "2:10: filters: the list is empty: expected at least one entry",
+  ]);
+});
+
+Deno.test("parseConfig() refuses two filters of one name", () => {
+  const two = "listen: inet:1@127.0.0.1\nfilters:\n- use: ./a.ts\n- use: bundled:a\n";
+  assert.deepEqual(issues(two), [
+    '4:3: filters[1]: the name "a" is taken by filters[0]; give this one a name: of its own',
+  ]);
+  assert.deepEqual(issues(`${two}  name: b\n`), []);
+});
+
+Deno.test("parseConfig() reports all mistakes in the order of the text, but not without end", () => {
+  const text =
+    "filters:\n- use: x\n  optoins: {}\nlisten: [8891, unix:/m.sock]\nlog: { level: loud, format: txt }\n";
+  assert.deepEqual(issues(text).map((issue) => issue.split(" ").slice(0, 2).join(" ")), [
+    "2:8: filters[0].use:",
+    "3:3: filters[0]:",
+    "4:10: listen[0]:",
+    "5:15: log.level:",
+    "5:29: log.format:",
+  ]);
+  const many = `${LEAST}${Array.from({ length: 50 }, (_, i) => `key${i}: 1\n`).join("")}`;
+  assert.equal(issues(many).length, 20);
+});
+
+Deno.test("parseConfig() answers texts that are no YAML map", () => {
+  assert.match(issues("a: [1\nb: 2")[0], /^\d+:\d+: the text is not well-formed YAML: /);
+  assert.match(issues("listen: x\nlisten: y")[0], /^2:\d+: the text is not well-formed YAML: /);
+  assert.match(issues("\ta: 1")[0], /^1:\d+: the text is not well-formed YAML: /);
+  assert.deepEqual(issues(""), ["1:1: nothing found, expected a map"]);
+  assert.deepEqual(issues("- a"), ["1:1: a list found, expected a map"]);
+  assert.deepEqual(issues("text"), ['1:1: "text" found, expected a map']);
+  assert.match(issues("a: 1\n---\nb: 2")[0], /^1:1: the text is not well-formed YAML: .*document/);
+  assert.match(
+    issues(`a: "${"x".repeat(1024 * 1024)}"`)[0],
+    /^1:1: \d+ characters; at most 1048576 are read$/,
+  );
+});
+
+Deno.test("parseConfig() keeps control characters out of messages", () => {
+  const [issue] = issues(`${LEAST}"a\\e[31m\\nb": 1`);
+  assert.ok(issue.startsWith('1:1: unknown key "a\\x1b[31m\\nb"'), issue);
+});
