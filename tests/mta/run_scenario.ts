@@ -1,9 +1,17 @@
 /** Plays a scenario: an SMTP client talks to an MTA that asks a filter, then mailbox and quarantine are looked at. */
-import { deepEqual, equal } from "node:assert/strict";
+import { AssertionError, equal } from "node:assert/strict";
 import type { Filter } from "../../src/filter/mod.ts";
 import type { StoredMail } from "./mailbox.ts";
 import type { Mta } from "./mta.ts";
-import { type ExpectedReply, forMta, own, type PerMta, type Scenario, type Step } from "./scenario.ts";
+import {
+  type ExpectedReply,
+  forMta,
+  own,
+  type PerMta,
+  type Scenario,
+  type Step,
+  textOf,
+} from "./scenario.ts";
 import { latin1, type Reply, type SmtpClient } from "./smtp.ts";
 
 /** Serves a filter until it is stopped; stopping waits until its sessions have ended. */
@@ -18,7 +26,7 @@ export type Serve = (filter: Filter) => Promise<AsyncDisposable>;
 export async function runScenario(scenario: Scenario, mta: Mta, serve: Serve): Promise<void> {
   const notes: string[] = [];
   {
-    await using _server = await serve(scenario.filter((event) => notes.push(event)));
+    await using _server = await serve(scenario.filter((event) => void notes.push(event)));
     await using smtp = await mta.smtp();
     compareReply(smtp.greeting, scenario.greeting ?? 220, "the greeting", mta);
     let open = true;
@@ -30,15 +38,16 @@ export async function runScenario(scenario: Scenario, mta: Mta, serve: Serve): P
     const delivered = forMta(scenario.delivered ?? [], mta.kind);
     const mails = await mta.delivered(delivered.length);
     compareMails(
+      "delivered",
       mails.map((mail) => ({ ...readable(mail), sender: mail.sender, recipient: mail.recipient })),
       delivered,
     );
     const held = (await mta.quarantined()).flatMap((mail) =>
       mail.recipients.map((recipient) => ({ ...readable(mail), sender: mail.sender, recipient }))
     );
-    compareMails(held, scenario.quarantined ?? []);
+    compareMails("quarantined", held, scenario.quarantined ?? []);
   }
-  deepEqual(notes, forMta(scenario.notes ?? [], mta.kind), "what the filter noted");
+  compareText("what the filter noted", notes.join("\n"), forMta(scenario.notes ?? [], mta.kind).join("\n"));
   await mta.clear();
 }
 
@@ -72,21 +81,33 @@ interface Comparable {
   readonly body: string;
 }
 
-/** Large bodies are compared apart: a difference of millions of characters cannot be shown. */
-function compareMails(got: readonly Comparable[], wanted: readonly Comparable[]): void {
-  const outline = (mail: Comparable) => ({
-    ...mail,
-    body: mail.body.length > 10_000 ? `${mail.body.length} bytes` : mail.body,
-  });
-  deepEqual(got.map(outline), wanted.map(outline));
+function compareMails(what: string, got: readonly Comparable[], wanted: readonly Comparable[]): void {
+  const outline = (mails: readonly Comparable[]) =>
+    mails.map((mail) => `<${mail.sender}> to <${mail.recipient}>\n${textOf(mail.fields, shown(mail.body))}`)
+      .join("\n");
+  compareText(what, outline(got), outline(wanted));
   for (const [index, mail] of got.entries()) {
-    if (mail.body === wanted[index].body) continue;
-    const at = Array.from(mail.body).findIndex((char, place) => char !== wanted[index].body[place]);
-    const near = (text: string) => JSON.stringify(text.slice(at - 20, at + 40));
-    throw new Error(
-      `Bodies differ at ${at}: ${near(mail.body)} came, ${near(wanted[index].body)} was expected`,
-    );
+    const body = wanted[index].body;
+    if (mail.body === body) continue;
+    let at = 0;
+    while (mail.body[at] === body[at]) at++;
+    const near = (text: string) => JSON.stringify(text.slice(Math.max(at - 20, 0), at + 40));
+    throw new Error(`${what}: bodies differ at ${at}: ${near(mail.body)} came, ${near(body)} was expected`);
   }
+}
+
+/** Large bodies are compared apart: a difference of millions of characters cannot be shown. */
+function shown(body: string): string {
+  return body.length > 10_000 ? `${body.length} bytes\n` : body;
+}
+
+function compareText(what: string, got: string, wanted: string): void {
+  if (got === wanted) return;
+  throw new AssertionError({
+    message: `${what}\n--- expected\n${wanted}\n--- came\n${got}`,
+    actual: got,
+    expected: wanted,
+  });
 }
 
 function readable(mail: StoredMail): { fields: [string, string][]; body: string } {

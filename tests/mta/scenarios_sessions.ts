@@ -13,8 +13,7 @@ import {
   type Scenario,
   textOf,
 } from "./scenario.ts";
-
-const decoder = new TextDecoder("latin1");
+import { latin1 } from "./smtp.ts";
 
 /** A filter that looks only: it notes each event, and that which identifies it. */
 function observer(note: (event: string) => void): Filter {
@@ -24,9 +23,9 @@ function observer(note: (event: string) => void): Filter {
     mail: (sender) => note(`mail ${sender.address} ${sender.args.join()}`.trimEnd()),
     rcpt: (recipient) => note(`rcpt ${recipient.address} ${recipient.args.join()}`.trimEnd()),
     data: ({ recipients }) => note(`data ${recipients.length}`),
-    header: (field) => note(`header ${field.name}:${decoder.decode(field.raw)}`),
+    header: (field) => note(`header ${field.name}:${latin1(field.raw)}`),
     endOfHeaders: ({ headers }) => note(`endOfHeaders ${headers.length}`),
-    body: (chunk) => note(`body ${JSON.stringify(decoder.decode(chunk))}`),
+    body: (chunk) => note(`body ${JSON.stringify(latin1(chunk))}`),
     endOfMessage: ({ queueId }) => note(`endOfMessage ${queueId === undefined ? "without id" : "with id"}`),
     abort: ({ sender }) => note(`abort ${sender?.address}`),
     close: () => note("close"),
@@ -187,9 +186,9 @@ export const sessionScenarios: readonly Scenario[] = [
     filter: (note) => ({
       message(mail, { addHeader }) {
         for (const field of mail.headers) {
-          if (field.name.startsWith("X-Odd")) note(JSON.stringify(decoder.decode(field.raw)));
+          if (field.name.startsWith("X-Odd")) note(JSON.stringify(latin1(field.raw)));
         }
-        note(JSON.stringify(decoder.decode(mail.body.bytes())));
+        note(JSON.stringify(latin1(mail.body.bytes())));
         addHeader("X-Checked", "yes");
       },
     }),
