@@ -36,7 +36,6 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mail_owner = labpostfix
 setgid_group = labdrop
-maillog_file = /var/log/mail.log
 virtual_mailbox_domains = lab.example
 virtual_mailbox_base = /lab
 virtual_mailbox_maps = static:mail/
@@ -88,11 +87,10 @@ discard   unix  - - n -   - discard
 virtual   unix  - n n -   - virtual
 anvil     unix  - - n -   1 anvil
 scache    unix  - - n -   1 scache
-postlog   unix-dgram n - n - 1 postlogd
 CF
     chown -R root:root "$d/etc/postfix"
     # shellcheck disable=SC2016
-    in_root "$d" postfix bash -c "$run_until_eof"'
+    in_root "$d" postfix bash -c "$in_root_functions"'
         set -e
         cd /var/spool/postfix
         for q in active bounce corrupt defer deferred flush hold incoming private public saved trace maildrop; do
@@ -104,6 +102,7 @@ CF
         chgrp labdrop public maildrop
         chmod 710 public
         chmod 730 maildrop
+        start_syslog
         export MAIL_CONFIG=/etc/postfix
         run_until_eof /usr/lib/postfix/sbin/master -c /etc/postfix -d
     '

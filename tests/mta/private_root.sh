@@ -125,10 +125,30 @@ in_root() {
     ' _ "$d" "$tree" "$@"
 }
 
-# Sent into the private root: run_until_eof COMMAND... ends, and so ends the whole process
-# namespace, when the command does or when standard input is closed.
+# Functions for the commands inside the private root.
+# start_syslog appends what is logged to /dev/log to /var/log/mail.log. Sendmail knows no other way, and
+# Postfix starts two seconds faster than with a log file of its own. perl-base is on every Debian.
+# run_until_eof COMMAND... ends, and so ends the whole process namespace, when the command does or when
+# standard input is closed.
 # shellcheck disable=SC2034
-run_until_eof='
+in_root_functions='
+start_syslog() {
+    perl -MSocket -e '"'"'
+        open(my $log, ">>", "/var/log/mail.log") or die "mail.log: $!";
+        select((select($log), $| = 1)[0]);
+        socket(my $socket, AF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
+        bind($socket, pack_sockaddr_un("/dev/log")) or die "/dev/log: $!";
+        chmod 0666, "/dev/log";
+        while (defined recv($socket, my $line, 65536, 0)) {
+            $line =~ s/^<\d+>//;
+            $line =~ s/[\0\n]+$//;
+            print $log "$line\n";
+        }
+    '"'"' </dev/null &
+    for _ in $(seq 250); do [ ! -S /dev/log ] || return 0; sleep 0.02; done
+    echo "nothing listens on /dev/log" >&2
+    exit 1
+}
 run_until_eof() {
     exec 3<&0
     "$@" </dev/null 3<&- &

@@ -38,23 +38,7 @@ f=$(date +%s).$$.$(od -An -N6 -tx1 /dev/urandom | tr -d ' ')
 { printf 'Return-Path: <%s>\nDelivered-To: %s\n' "$1" "$2"; cat; } >"/lab/mail/tmp/$f" &&
     mv "/lab/mail/tmp/$f" "/lab/mail/new/$f"
 SH
-    # Sendmail logs to syslog only: a listener on the private /dev/log (perl-base is on every Debian)
-    cat >"$d/syslog" <<'PL'
-#!/usr/bin/perl
-use strict;
-use Socket;
-open(my $log, '>>', '/var/log/mail.log') or die "mail.log: $!";
-select((select($log), $| = 1)[0]);
-socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
-bind($s, pack_sockaddr_un('/dev/log')) or die "/dev/log: $!";
-chmod 0666, '/dev/log';
-while (defined recv($s, my $line, 65536, 0)) {
-    $line =~ s/^<\d+>//;
-    $line =~ s/[\0\n]+$//;
-    print $log "$line\n";
-}
-PL
-    chmod 755 "$d/deliver" "$d/syslog"
+    chmod 755 "$d/deliver"
     cat >"$d/etc/mail/lab.mc" <<MC
 divert(0)dnl
 VERSIONID(\`lab')dnl
@@ -97,15 +81,14 @@ Mlabsink, P=/lab/deliver, F=lsDFMnr, S=EnvFromSMTP/HdrFromSMTP, R=EnvToSMTP, L=9
 MC
     chown -R root:root "$d/etc/mail"
     # shellcheck disable=SC2016
-    in_root "$d" sendmail bash -c "$run_until_eof"'
+    in_root "$d" sendmail bash -c "$in_root_functions"'
         set -e
         cd /etc/mail
         : >/var/lib/sendmail.st
         m4 -D_CF_DIR_=/usr/share/sendmail/cf/ /usr/share/sendmail/cf/m4/cf.m4 lab.mc >sendmail.cf
         s=/usr/libexec/sendmail/sendmail
         [ -x $s ] || s=/usr/lib/sm.bin/sendmail
-        /lab/syslog </dev/null &
-        for i in $(seq 100); do [ ! -S /dev/log ] || break; sleep 0.02; done
+        start_syslog
         $s -bi -C /etc/mail/sendmail.cf >/dev/null
         # -bD stays in the foreground
         run_until_eof $s -bD -C /etc/mail/sendmail.cf -O LogLevel=14 -O Milter.LogLevel=14
