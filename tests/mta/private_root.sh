@@ -126,8 +126,8 @@ in_root() {
 }
 
 # Functions for the commands inside the private root.
-# start_syslog appends what is logged to /dev/log to /var/log/mail.log. Sendmail knows no other way, and
-# Postfix starts two seconds faster than with a log file of its own. perl-base is on every Debian.
+# start_syslog appends what is logged to /dev/log to /var/log/mail.log: Sendmail knows no other way.
+# perl-base is on every Debian.
 # run_until_eof COMMAND... ends, and so ends the whole process namespace, when the command does or when
 # standard input is closed.
 # shellcheck disable=SC2034
