@@ -13,6 +13,7 @@ import { foreignProtocol } from "./foreign.ts";
 export const DEFAULT_FRAME_LIMIT = DATA_SIZE_1M + 4096;
 
 const INITIAL_SIZE = 16_384;
+const INITIAL_OUT = 512;
 
 /** Cuts bytes into frames. After `next()` gave true, `code`, `bytes`, `start` and `end` describe the frame. */
 export class FrameReader {
@@ -137,7 +138,8 @@ export class FrameReader {
 
 /** Builds frames one behind the other in one buffer, to leave in one write. */
 export class FrameWriter {
-  #bytes = new Uint8Array(512);
+  #bytes: Uint8Array = new Uint8Array(INITIAL_OUT);
+  #spare: Uint8Array = new Uint8Array(INITIAL_OUT);
   #length = 0;
   #frame = 0;
 
@@ -146,15 +148,25 @@ export class FrameWriter {
     return this.#length;
   }
 
-  /** All that was written; valid until the next write or `clear()`. */
+  /** All that was written; valid until the next write. */
   view(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Forgets what was written, and the buffer too if it has grown large. */
-  clear(): void {
+  /** Gives out all that was written and starts anew in another buffer: two take turns, so one can be on its way. */
+  take(): Uint8Array {
+    const taken = this.view();
+    const next = this.#spare;
+    // Replies are small; a buffer that a large edit has grown is not kept.
+    this.#spare = this.#bytes.length > 65_536 ? new Uint8Array(INITIAL_OUT) : this.#bytes;
+    this.#bytes = next;
     this.#length = 0;
-    if (this.#bytes.length > 65_536) this.#bytes = new Uint8Array(512);
+    return taken;
+  }
+
+  /** Takes back what was written after the first `length` bytes. */
+  truncate(length: number): void {
+    this.#length = Math.min(this.#length, length);
   }
 
   /** Writes a frame without payload. */

@@ -41,6 +41,8 @@ export class MacroStore {
   set(bytes: Uint8Array, start: number, end: number): void {
     const level = start < end ? LEVEL_OF[bytes[start]] : -1;
     if (level < 0) return;
+    // What follows a new stage is outdated, also where its command itself is switched off and only its macros come.
+    if (level <= 3) this.#forgetAfter(level);
     const length = end - start - 1;
     let kept = this.#bytes[level];
     // Postfix repeats the same few bytes before every header.
@@ -71,13 +73,12 @@ export class MacroStore {
   enter(code: number): void {
     const level = LEVEL_OF[code];
     // The frames of a header and body keep all; only connect, helo, mail and rcpt begin something new.
-    if (level < 0 || level > 3) return;
-    for (let i = level + 1; i < COUNT; i++) this.#forget(i);
+    if (level >= 0 && level <= 3) this.#forgetAfter(level);
   }
 
   /** Forgets everything (SMFIC_QUIT_NC). */
   clear(): void {
-    for (let i = 0; i < COUNT; i++) this.#forget(i);
+    this.#forgetAfter(-1);
   }
 
   /**
@@ -104,6 +105,10 @@ export class MacroStore {
       this.#values[level] = values;
     }
     return values;
+  }
+
+  #forgetAfter(level: number): void {
+    for (let i = level + 1; i < COUNT; i++) this.#forget(i);
   }
 
   #forget(level: number): void {

@@ -23,7 +23,6 @@ export {
   effectiveOffer,
   isSent,
   type Options,
-  suppression,
   type Wants,
   wantsReply,
 } from "./negotiate.ts";

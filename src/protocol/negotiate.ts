@@ -109,48 +109,35 @@ export function checkAnswer(offered: Options, answer: Options): void {
   }
 }
 
-/** The NO* and NR_* flags of a command byte; 0 for a command that has none. */
-export function suppression(code: number): { readonly not: number; readonly noReply: number } {
-  switch (code) {
-    case SMFIC.CONNECT:
-      return { not: SMFIP.NOCONNECT, noReply: SMFIP.NR_CONN };
-    case SMFIC.HELO:
-      return { not: SMFIP.NOHELO, noReply: SMFIP.NR_HELO };
-    case SMFIC.MAIL:
-      return { not: SMFIP.NOMAIL, noReply: SMFIP.NR_MAIL };
-    case SMFIC.RCPT:
-      return { not: SMFIP.NORCPT, noReply: SMFIP.NR_RCPT };
-    case SMFIC.DATA:
-      return { not: SMFIP.NODATA, noReply: SMFIP.NR_DATA };
-    case SMFIC.UNKNOWN:
-      return { not: SMFIP.NOUNKNOWN, noReply: SMFIP.NR_UNKN };
-    case SMFIC.HEADER:
-      return { not: SMFIP.NOHDRS, noReply: SMFIP.NR_HDR };
-    case SMFIC.EOH:
-      return { not: SMFIP.NOEOH, noReply: SMFIP.NR_EOH };
-    case SMFIC.BODY:
-      return { not: SMFIP.NOBODY, noReply: SMFIP.NR_BODY };
-    default:
-      return { not: 0, noReply: 0 };
-  }
+const NOT = new Uint32Array(256);
+const NO_REPLY = new Uint32Array(256);
+for (
+  const [code, not, noReply] of [
+    [SMFIC.CONNECT, SMFIP.NOCONNECT, SMFIP.NR_CONN],
+    [SMFIC.HELO, SMFIP.NOHELO, SMFIP.NR_HELO],
+    [SMFIC.MAIL, SMFIP.NOMAIL, SMFIP.NR_MAIL],
+    [SMFIC.RCPT, SMFIP.NORCPT, SMFIP.NR_RCPT],
+    [SMFIC.DATA, SMFIP.NODATA, SMFIP.NR_DATA],
+    [SMFIC.UNKNOWN, SMFIP.NOUNKNOWN, SMFIP.NR_UNKN],
+    [SMFIC.HEADER, SMFIP.NOHDRS, SMFIP.NR_HDR],
+    [SMFIC.EOH, SMFIP.NOEOH, SMFIP.NR_EOH],
+    [SMFIC.BODY, SMFIP.NOBODY, SMFIP.NR_BODY],
+  ]
+) {
+  NOT[code] = not;
+  NO_REPLY[code] = noReply;
 }
+// Never answered, whatever was negotiated.
+for (const code of [SMFIC.MACRO, SMFIC.ABORT, SMFIC.QUIT, SMFIC.QUIT_NC]) NO_REPLY[code] = 0xffffffff;
 
 /** Does a command of that byte want an answer under these protocol flags? */
 export function wantsReply(code: number, protocol: number): boolean {
-  switch (code) {
-    case SMFIC.MACRO:
-    case SMFIC.ABORT:
-    case SMFIC.QUIT:
-    case SMFIC.QUIT_NC:
-      return false;
-    default:
-      return (suppression(code).noReply & protocol) === 0;
-  }
+  return NO_REPLY[code] !== 0xffffffff && (NO_REPLY[code] & protocol) === 0;
 }
 
 /** Does an MTA of that version send commands of that byte under these protocol flags? */
 export function isSent(code: number, version: number, protocol: number): boolean {
   if (code === SMFIC.UNKNOWN && version < 3) return false;
   if (code === SMFIC.DATA && version < 4) return false;
-  return (suppression(code).not & protocol) === 0;
+  return (NOT[code] & protocol) === 0;
 }

@@ -1,0 +1,215 @@
+/**
+ * One MTA connection: the only place where bytes, session and clock meet.
+ *
+ * All whole frames of a read are handled in one synchronous sweep, and all their replies leave in one write. While an
+ * async hook is pending the sweep stops, but reading goes on for a while, so that a peer that goes away is noticed.
+ *
+ * @module
+ */
+import { FrameReader, FrameWriter, ProtocolError, SMFIR } from "../protocol/mod.ts";
+import type { FilterPlan, SessionHost } from "../session/filter_session.ts";
+import { FilterSession } from "../session/filter_session.ts";
+import type { Connection, DirectConnection } from "../transport/types.ts";
+import { directOf } from "./byte_io.ts";
+
+/** Bytes read ahead while a hook is pending, or replies kept while the MTA does not read them. */
+const AHEAD = 256 * 1024;
+
+/** Time between two SMFIR_PROGRESS while a hook works at the end of a message, ms. Sendmail's timer is 10 s. */
+export const PROGRESS_INTERVAL = 4000;
+
+/** Why a connection ended, for the log. */
+export type End =
+  | { readonly kind: "quit" | "eof" | "idle" | "drain" }
+  | { readonly kind: "protocol" | "io"; readonly message: string };
+
+/** How long a connection may take for what. */
+export interface ConnectionTimes {
+  /** Silence of the MTA, ms. */
+  readonly idle: number;
+  /** Deadline of one hook, ms. */
+  readonly hook: number;
+}
+
+/** Drives one session over one connection. */
+export class MilterConnection {
+  readonly #connection: Connection;
+  readonly #io: DirectConnection;
+  readonly #reader: FrameReader;
+  readonly #out = new FrameWriter();
+  readonly #session: FilterSession;
+  readonly #host: SessionHost;
+  readonly #times: ConnectionTimes;
+  #pending: Promise<void> | undefined;
+  #pendingSince = 0;
+  #progressAt = 0;
+  #lastActive: number;
+  #writing: Promise<void> | undefined;
+  #end: End | undefined;
+  #draining = false;
+  /** Wakes the read loop when a pending hook has answered. */
+  #wake: (() => void) | undefined;
+
+  constructor(connection: Connection, plan: FilterPlan, host: SessionHost, times: ConnectionTimes) {
+    this.#connection = connection;
+    this.#io = directOf(connection);
+    this.#reader = new FrameReader(plan.limits.frame);
+    this.#session = new FilterSession(plan, host);
+    this.#host = host;
+    this.#times = times;
+    this.#lastActive = host.now();
+  }
+
+  /** Who is at the other end. */
+  get peer(): string {
+    return this.#connection.peer;
+  }
+
+  /** Serves until the connection ends; resolves with the reason once the filter's last hook is done. Never rejects. */
+  async run(): Promise<End> {
+    try {
+      while (this.#end === undefined) {
+        const count = await this.#io.read(this.#reader.space());
+        if (this.#end !== undefined) break;
+        if (count === null) {
+          this.#stop({ kind: "eof" });
+          break;
+        }
+        this.#lastActive = this.#host.now();
+        this.#reader.commit(count);
+        this.#sweep();
+        if (this.#pending !== undefined && this.#reader.buffered > AHEAD) {
+          await new Promise<void>((resolve) => this.#wake = resolve);
+        }
+        if (this.#writing !== undefined && this.#out.length > AHEAD) await this.#writing;
+      }
+    } catch (error) {
+      this.#stop({ kind: "io", message: error instanceof Error ? error.message : String(error) });
+    }
+    // What was answered before the end still goes out: Postfix may wait for the reply to a last command.
+    await this.#writing;
+    this.#connection.close();
+    this.#hold(this.#session.lost());
+    while (this.#pending !== undefined) await new Promise<void>((resolve) => this.#wake = resolve);
+    return this.#end!;
+  }
+
+  /**
+   * Looks at the clock: deadlines, progress, idle time. The server calls it a few times a second for every
+   * connection, which is cheaper than a timer each.
+   */
+  tick(now: number): void {
+    if (this.#pending !== undefined) {
+      if (now - this.#pendingSince >= this.#times.hook) {
+        this.#pending = undefined;
+        this.#reader.held = false;
+        this.#hold(this.#session.expire(this.#out, this.#times.hook));
+        this.#resume();
+      } else if (this.#session.awaitingEndOfMessage && now >= this.#progressAt) {
+        this.#progressAt = now + PROGRESS_INTERVAL;
+        this.#out.simple(SMFIR.PROGRESS);
+        this.#flush();
+      }
+    } else if (this.#end === undefined && now - this.#lastActive >= this.#times.idle) {
+      this.#stop({ kind: "idle" });
+      this.#connection.close();
+    }
+  }
+
+  /** The server stops: ends now if no mail is open, else after the mail. */
+  drain(): void {
+    this.#draining = true;
+    this.#endIfDrained();
+  }
+
+  /** Ends at once, in mid-mail if need be; the MTA keeps the mail. */
+  cut(): void {
+    this.#stop({ kind: "drain" });
+    this.#connection.close();
+  }
+
+  #stop(end: End): void {
+    this.#end ??= end;
+    this.#wake?.();
+  }
+
+  /** Handles every whole frame that is there, then sends what was answered. */
+  #sweep(): void {
+    try {
+      while (this.#pending === undefined && this.#end === undefined && this.#reader.next()) {
+        this.#hold(this.#session.receive(this.#reader, this.#out));
+        if (this.#session.finished) this.#stop({ kind: "quit" });
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#stop({ kind: "protocol", message: error.message });
+    }
+    this.#flush();
+    this.#endIfDrained();
+  }
+
+  #hold(pending: Promise<void> | undefined): void {
+    if (pending === undefined) return;
+    this.#pending = pending;
+    this.#pendingSince = this.#host.now();
+    this.#progressAt = this.#pendingSince + PROGRESS_INTERVAL;
+    this.#reader.held = true;
+    pending.then(
+      () => this.#settled(pending),
+      (error) => {
+        this.#stop({ kind: "protocol", message: error instanceof Error ? error.message : String(error) });
+        this.#connection.close();
+        this.#settled(pending);
+      },
+    );
+  }
+
+  #settled(pending: Promise<void>): void {
+    // An answer after the deadline: the session has gone on without it.
+    if (pending !== this.#pending) return;
+    this.#pending = undefined;
+    this.#reader.held = false;
+    this.#resume();
+  }
+
+  #resume(): void {
+    this.#lastActive = this.#host.now();
+    this.#sweep();
+    this.#wake?.();
+    this.#wake = undefined;
+    if (this.#end !== undefined) this.#closeSoon();
+  }
+
+  #endIfDrained(): void {
+    if (!this.#draining || this.#pending !== undefined || this.#session.mailOpen || this.#end !== undefined) {
+      return;
+    }
+    this.#stop({ kind: "drain" });
+    this.#closeSoon();
+  }
+
+  /** Ends a waiting read, once the last replies are out. */
+  #closeSoon(): void {
+    void (this.#writing ?? Promise.resolve()).then(() => this.#connection.close());
+  }
+
+  /** Sends what has been answered; one write at a time, what comes meanwhile goes with the next. */
+  #flush(): void {
+    if (this.#out.length === 0 || this.#writing !== undefined) return;
+    this.#writing = this.#write();
+  }
+
+  async #write(): Promise<void> {
+    try {
+      while (this.#out.length > 0) {
+        let rest = this.#out.take();
+        while (rest.length > 0) rest = rest.subarray(await this.#io.write(rest));
+      }
+    } catch (error) {
+      this.#stop({ kind: "io", message: error instanceof Error ? error.message : String(error) });
+      this.#connection.close();
+    } finally {
+      this.#writing = undefined;
+    }
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * One mail as it comes in: envelope, header, body, and what the filter's hooks keep beside it.
+ *
+ * @module
+ */
+import {
+  type Body,
+  type Edit,
+  type EnvelopeAddress,
+  HeaderField,
+  HeaderList,
+  type Verdict,
+} from "../filter/mod.ts";
+
+const decoder = new TextDecoder();
+
+/** Mutable state of one mail. */
+export class Transaction {
+  sender: EnvelopeAddress | undefined;
+  readonly recipients: EnvelopeAddress[] = [];
+  readonly fields: HeaderField[] = [];
+  readonly headers: HeaderList = new HeaderList(this.fields);
+  readonly body = new CollectedBody();
+  /** The hooks' own values for this mail. */
+  readonly locals: Record<string, unknown> = {};
+  edits: Edit[] = [];
+  /** Recipients that the filter refused. */
+  refused = 0;
+  /** The last refusal that left the mail open: of a recipient, or of DATA. */
+  refusal: { readonly code: number; readonly verdict: Verdict } | undefined;
+  /** Bytes of header names and values so far. */
+  headerBytes = 0;
+  /** Body chunks are no longer given to the `body` hook. */
+  skipped = false;
+  /** Time spent in hooks is part of it: when the mail began, in milliseconds. */
+  readonly began: number;
+
+  #block = new Uint8Array(2048);
+  #used = 0;
+  #controller: AbortController | undefined;
+  #aborted = false;
+
+  /** @param began Time of the first command of the mail, in milliseconds. */
+  constructor(began: number) {
+    this.began = began;
+  }
+
+  /** Keeps a header payload (`name NUL value`), copied into a block shared by many fields. */
+  addField(bytes: Uint8Array, start: number, nameEnd: number, end: number): HeaderField {
+    const length = end - start;
+    if (this.#used + length > this.#block.length) {
+      // Fields given out keep the old block.
+      this.#block = new Uint8Array(Math.max(length, this.#block.length * 2));
+      this.#used = 0;
+    }
+    const block = this.#block;
+    const at = this.#used;
+    if (length < 128) {
+      for (let i = 0; i < length; i++) block[at + i] = bytes[start + i];
+    } else {
+      block.set(bytes.subarray(start, end), at);
+    }
+    this.#used = at + length;
+    this.headerBytes += length;
+    const field = new HeaderField(block, at, at + nameEnd - start, at + length);
+    this.fields.push(field);
+    return field;
+  }
+
+  /** Aborted when the mail ends without a verdict or a hook's time is up. Made when first asked for. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted) this.#controller.abort();
+    }
+    return this.#controller.signal;
+  }
+
+  /** Aborts the signal. */
+  abort(reason: string): void {
+    this.#aborted = true;
+    this.#controller?.abort(new DOMException(reason, "AbortError"));
+  }
+}
+
+/** A body kept as the chunks it came in; joined when first read as a whole. */
+export class CollectedBody implements Body {
+  #chunks: Uint8Array[] = [];
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Keeps a chunk; the bytes are the body's own from now on. */
+  add(chunk: Uint8Array): void {
+    this.#chunks.push(chunk);
+    this.#size += chunk.length;
+  }
+
+  bytes(): Uint8Array {
+    if (this.#chunks.length !== 1) {
+      const whole = new Uint8Array(this.#size);
+      let at = 0;
+      for (const chunk of this.#chunks) {
+        whole.set(chunk, at);
+        at += chunk.length;
+      }
+      this.#chunks = [whole];
+    }
+    return this.#chunks[0];
+  }
+
+  text(): string {
+    return decoder.decode(this.bytes());
+  }
+
+  stream(): ReadableStream<Uint8Array> {
+    const chunks = this.#chunks;
+    let next = 0;
+    return new ReadableStream({
+      pull(controller) {
+        if (next === chunks.length) controller.close();
+        else controller.enqueue(chunks[next++]);
+      },
+    });
+  }
+}
