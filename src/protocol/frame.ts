@@ -13,13 +13,17 @@ import { foreignProtocol } from "./foreign.ts";
 export const DEFAULT_FRAME_LIMIT = DATA_SIZE_1M + 4096;
 
 const INITIAL_SIZE = 16_384;
+/** A larger buffer is given back once it is empty. */
+const LARGEST_KEPT = 131_072;
+/** Room behind a frame that is being collected, so that a read never has only a few bytes to fill. */
+const READ_AHEAD = 4096;
 const INITIAL_OUT = 512;
 
 /** Cuts bytes into frames. After `next()` gave true, `code`, `bytes`, `start` and `end` describe the frame. */
 export class FrameReader {
   /** Command or reply byte of the current frame. */
   code = 0;
-  /** The buffer that holds the payload of the current frame, from `start` up to, not including, `end`. */
+  /** The bytes that hold the payload of the current frame, from `start` up to, not including, `end`. */
   bytes: Uint8Array;
   start = 0;
   end = 0;
@@ -27,6 +31,8 @@ export class FrameReader {
   held = false;
 
   readonly #limit: number;
+  /** Where bytes arrive: `bytes` itself, until a held frame makes the two part. */
+  #buffer: Uint8Array;
   #from = 0;
   #to = 0;
   #seen = false;
@@ -34,7 +40,7 @@ export class FrameReader {
   /** @param limit The largest length field accepted, in bytes. */
   constructor(limit: number = DEFAULT_FRAME_LIMIT) {
     this.#limit = limit;
-    this.bytes = new Uint8Array(Math.min(INITIAL_SIZE, limit + 4));
+    this.bytes = this.#buffer = new Uint8Array(Math.min(INITIAL_SIZE, limit + 4));
   }
 
   /** Bytes that are kept and not yet given out. */
@@ -42,17 +48,19 @@ export class FrameReader {
     return this.#to - this.#from;
   }
 
+  /** Size of the buffer in bytes: one frame and some room, or as much as came while nobody called `next()`. */
+  get capacity(): number {
+    return this.#buffer.length;
+  }
+
   /**
    * The free part of the buffer, never empty, for a read straight into it; tell `commit` how much came.
    * The frame given out last stays valid until the next `space()` or `push()`, or longer if it is `held`.
+   * Whoever reads ahead without taking frames out must bound `buffered`: the buffer grows as long as bytes come.
    */
   space(): Uint8Array {
-    if (this.#from === this.#to && !this.held) {
-      this.#from = this.#to = 0;
-    } else if (this.#to === this.bytes.length) {
-      this.#room();
-    }
-    return this.bytes.subarray(this.#to);
+    this.#room(1);
+    return this.#buffer.subarray(this.#to);
   }
 
   /** Counts `length` bytes, just written at the start of `space()`, as arrived. */
@@ -62,14 +70,9 @@ export class FrameReader {
 
   /** Takes bytes that arrived elsewhere, by copying them. */
   push(chunk: Uint8Array): void {
-    let rest = chunk;
-    while (rest.length > 0) {
-      const space = this.space();
-      const part = rest.subarray(0, space.length);
-      space.set(part);
-      this.commit(part.length);
-      rest = rest.subarray(part.length);
-    }
+    this.#room(chunk.length);
+    this.#buffer.set(chunk, this.#to);
+    this.#to += chunk.length;
   }
 
   /**
@@ -78,50 +81,67 @@ export class FrameReader {
    * @throws {ProtocolError} `zero-length`, `too-large`, or `foreign` where the bytes are those of another protocol.
    */
   next(): boolean {
-    const { bytes } = this;
+    const bytes = this.#buffer;
     const at = this.#from;
     if (this.#to - at < 4) return false;
     const length = (bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3]) >>> 0;
     if (length === 0 || length > this.#limit) this.#refuse(length);
     if (this.#to - at < 4 + length) return false;
     this.#seen = true;
+    this.bytes = bytes;
     this.code = bytes[at + 4];
     this.start = at + 5;
     this.end = this.#from = at + 4 + length;
     return true;
   }
 
-  /** Room for more: first by moving what is left to the front, then by growing up to one whole frame. */
-  #room(): void {
+  /** Makes room for `count` bytes: by starting over, by moving what is left to the front, or by growing. */
+  #room(count: number): void {
     const left = this.#to - this.#from;
-    const need = left >= 4 ? 4 + this.#pendingLength() : 0;
-    // A frame being collected gets its whole size at once only when part of it has come: memory follows bytes sent.
-    const size = need > this.bytes.length || left === this.bytes.length
-      ? Math.min(Math.max(need, this.bytes.length), this.bytes.length * 2)
-      : this.bytes.length;
-    if (size === this.bytes.length && !this.held) {
-      this.bytes.copyWithin(0, this.#from, this.#to);
+    const pinned = this.held && this.bytes === this.#buffer;
+    if (left === 0 && !pinned) {
+      this.#from = this.#to = 0;
+      if (this.#buffer.length > LARGEST_KEPT) this.#buffer = new Uint8Array(INITIAL_SIZE);
+    }
+    const size = this.#buffer.length;
+    const fits = this.#to + count <= size;
+    if (fits && this.#from === 0) return;
+    // A frame that cannot end in this buffer has to move once; the earlier, the less there is to move.
+    const need = left < 4 ? 0 : 4 + this.#pendingLength();
+    if (fits && this.#from + need <= size) return;
+    const wanted = this.#sizeFor(left, left + count, need);
+    if (wanted === size && !pinned) {
+      this.#buffer.copyWithin(0, this.#from, this.#to);
     } else {
       // A held frame keeps the old buffer, whole.
-      const bytes = new Uint8Array(size);
-      bytes.set(this.bytes.subarray(this.#from, this.#to));
-      this.bytes = bytes;
+      const bytes = new Uint8Array(wanted);
+      bytes.set(this.#buffer.subarray(this.#from, this.#to));
+      this.#buffer = bytes;
     }
     this.#from = 0;
     this.#to = left;
   }
 
+  /** The size for `least` bytes or more, where `left` wait and the first frame of them has `need`. */
+  #sizeFor(left: number, least: number, need: number): number {
+    const size = this.#buffer.length;
+    const collecting = need > left;
+    // Moving a long queue of whole frames again and again would be quadratic, so half of the buffer has to be free.
+    if (least <= size && (collecting || left <= size / 2)) return size;
+    // A frame being collected: memory follows the bytes sent, up to its end and some room for what comes behind.
+    return collecting ? Math.max(least, Math.min(2 * size, need + READ_AHEAD)) : Math.max(least, 2 * size);
+  }
+
+  /** The length field of the frame that is being collected; one that `next()` will refuse counts as the limit. */
   #pendingLength(): number {
-    const { bytes } = this;
+    const bytes = this.#buffer;
     const at = this.#from;
-    return Math.min(
-      (bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3]) >>> 0,
-      this.#limit,
-    );
+    const length = (bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3]) >>> 0;
+    return Math.min(length, this.#limit);
   }
 
   #refuse(length: number): never {
-    const head = this.bytes.subarray(this.#from, Math.min(this.#to, this.#from + 16));
+    const head = this.#buffer.subarray(this.#from, Math.min(this.#to, this.#from + 16));
     const foreign = this.#seen ? undefined : foreignProtocol(head);
     if (foreign !== undefined) {
       throw new ProtocolError("foreign", `Cannot read a milter frame: ${foreign}`);
@@ -141,49 +161,51 @@ export class FrameWriter {
   #bytes: Uint8Array = new Uint8Array(INITIAL_OUT);
   #spare: Uint8Array = new Uint8Array(INITIAL_OUT);
   #length = 0;
-  #frame = 0;
+  /** The end of the last complete frame: one whose making threw half-way never leaves. */
+  #done = 0;
 
-  /** Number of bytes written. */
+  /** Number of bytes in complete frames. */
   get length(): number {
-    return this.#length;
+    return this.#done;
   }
 
-  /** All that was written; valid until the next write. */
+  /** All complete frames; valid until the next write. */
   view(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+    return this.#bytes.subarray(0, this.#done);
   }
 
-  /** Gives out all that was written and starts anew in another buffer: two take turns, so one can be on its way. */
+  /** Gives out all complete frames and starts anew in another buffer: two take turns, so one can be on its way. */
   take(): Uint8Array {
     const taken = this.view();
     const next = this.#spare;
     // Replies are small; a buffer that a large edit has grown is not kept.
     this.#spare = this.#bytes.length > 65_536 ? new Uint8Array(INITIAL_OUT) : this.#bytes;
     this.#bytes = next;
-    this.#length = 0;
+    this.#length = this.#done = 0;
     return taken;
   }
 
   /** Takes back what was written after the first `length` bytes. */
   truncate(length: number): void {
-    this.#length = Math.min(this.#length, length);
+    this.#length = this.#done = Math.min(this.#done, length);
   }
 
   /** Writes a frame without payload. */
   simple(code: number): this {
+    this.#length = this.#done;
     this.#need(5);
     const bytes = this.#bytes;
     const at = this.#length;
     bytes[at] = bytes[at + 1] = bytes[at + 2] = 0;
     bytes[at + 3] = 1;
     bytes[at + 4] = code;
-    this.#length = at + 5;
+    this.#length = this.#done = at + 5;
     return this;
   }
 
-  /** Starts a frame; `end()` completes it. */
+  /** Starts a frame, behind the last complete one; `end()` completes it. */
   begin(code: number): this {
-    this.#frame = this.#length;
+    this.#length = this.#done;
     this.#need(5);
     this.#bytes[this.#length + 4] = code;
     this.#length += 5;
@@ -218,13 +240,14 @@ export class FrameWriter {
 
   /** Completes the frame that `begin()` started. */
   end(): this {
-    const length = this.#length - this.#frame - 4;
+    const at = this.#done;
+    const length = this.#length - at - 4;
     const bytes = this.#bytes;
-    const at = this.#frame;
     bytes[at] = length >>> 24;
     bytes[at + 1] = length >>> 16;
     bytes[at + 2] = length >>> 8;
     bytes[at + 3] = length;
+    this.#done = this.#length;
     return this;
   }
 
