@@ -1,0 +1,91 @@
+/**
+ * Charsets of text parts: how the footer is written in one, and what a text in one means.
+ *
+ * iconv-lite writes, as the platform's TextEncoder knows only UTF-8. TextDecoder reads, as it takes a label for what
+ * mail programs and browsers take it for (bytes 0x80 to 0x9f in "iso-8859-1" are windows-1252).
+ *
+ * @module
+ */
+import iconv from "iconv-lite";
+import { fromLatin1, latin1 } from "./transfer.ts";
+
+/** A charset in which bytes below 0x80 are ASCII, at least where the footer is put. */
+export interface Charset {
+  /** The text in this charset; undefined if it has characters that the charset lacks. */
+  encode(text: string): Uint8Array | undefined;
+  /** What the bytes mean; undefined if they are not valid. */
+  decode(bytes: Uint8Array): string | undefined;
+  /** Can ASCII bytes be put here? Not within the two-byte characters of ISO-2022-JP. */
+  takesAscii(text: string, at: number): boolean;
+}
+
+// Here ASCII bytes do not always mean ASCII characters, or several codes for one character make any change a guess.
+// RFC 2045 and RFC 2781 forbid the wide ones in text parts anyway.
+// Compared as iconv-lite compares labels: without punctuation.
+const UNFIT = /^(?:utf7|utf16|utf32|ucs|unicode|iso10646|cesu|hz|iso2022|imap|base64|hex|binary)/;
+// RFC 1428 section 3: ASCII, and what the bytes from 0x80 on mean nobody knows.
+const UNKNOWN_8BIT = /^(?:unknown-8bit|x-unknown)$/;
+const ASCII_PROBE = "\t !\"#$%&'()*+,-./0123456789:;<=>?@AZ[\\]^_`az{|}~";
+
+/** The charset of a label (RFC 2978); undefined if the footer cannot be written in it. */
+export function charsetOf(label: string): Charset | undefined {
+  const name = label.trim().toLowerCase();
+  if (/^(?:us-ascii|ascii|ansi_x3\.4-1968)$/.test(name)) {
+    return { encode: encodeAscii, decode: decodeUndeclared, takesAscii: () => true };
+  }
+  if (UNKNOWN_8BIT.test(name)) {
+    return { encode: encodeAscii, decode: () => undefined, takesAscii: () => true };
+  }
+  if (/^iso-2022-jp/.test(name)) {
+    return { encode: encodeAscii, decode: (bytes) => decodeAs(name, bytes), takesAscii: isInAscii };
+  }
+  if (name.length > 40 || UNFIT.test(name.replace(/[^0-9a-z]/g, ""))) return undefined;
+  if (!iconv.encodingExists(name)) return undefined;
+  if (latin1(iconv.encode(ASCII_PROBE, name)) !== ASCII_PROBE) return undefined;
+  return {
+    encode(text) {
+      const bytes = iconv.encode(text, name);
+      return iconv.decode(bytes, name, { stripBOM: false }) === text ? bytes : undefined;
+    },
+    decode: (bytes) => decodeAs(name, bytes),
+    takesAscii: () => true,
+  };
+}
+
+/** Is every character ASCII? */
+export function isAscii(text: string): boolean {
+  return /^\p{ASCII}*$/u.test(text);
+}
+
+function encodeAscii(text: string): Uint8Array | undefined {
+  return isAscii(text) ? fromLatin1(text) : undefined;
+}
+
+/** Text without a charset that is not ASCII is taken for UTF-8 if it is valid UTF-8: other bytes are so by no accident. */
+function decodeUndeclared(bytes: Uint8Array): string | undefined {
+  return decodeAs("utf-8", bytes);
+}
+
+function decodeAs(label: string, bytes: Uint8Array): string | undefined {
+  let decoder: TextDecoder | undefined;
+  try {
+    decoder = new TextDecoder(label, { fatal: true, ignoreBOM: true });
+  } catch {
+    // A label that only iconv-lite knows, cp850 for example.
+  }
+  if (decoder === undefined) {
+    const text = iconv.encodingExists(label) ? iconv.decode(bytes, label, { stripBOM: false }) : "\ufffd";
+    return text.includes("\ufffd") ? undefined : text;
+  }
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** ISO-2022-JP is in ASCII from the start, and behind ESC ( B or ESC ( J (RFC 1468). */
+function isInAscii(text: string, at: number): boolean {
+  const escape = text.lastIndexOf("\x1b", at - 1);
+  return at === 0 || escape < 0 || text.startsWith("(B", escape + 1) || text.startsWith("(J", escape + 1);
+}
