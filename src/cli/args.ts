@@ -28,18 +28,21 @@ export function asksFor(what: "help" | "version", args: readonly string[]): bool
 export function readArgs(spec: CommandSpec, args: readonly string[]): Given {
   const options = [...spec.options, ...COMMON];
   const unknown: string[] = [];
-  const parsed = parseArgs([...args], {
-    string: ["_", ...options.filter((option) => option.value).map(({ name }) => name)],
-    boolean: options.filter((option) => !option.value).map(({ name }) => name),
-    // Collected also where only one is allowed, to tell a repeated option from a single one.
-    collect: options.filter((option) => option.value).map(({ name }) => name),
-    alias: Object.fromEntries(options.flatMap(({ name, short }) => short ? [[name, short]] : [])),
-    unknown: (arg, key) => {
-      if (key === undefined) return true;
-      unknown.push(arg);
-      return false;
+  const parsed: Readonly<Record<string, unknown>> & { readonly _: readonly unknown[] } = parseArgs(
+    [...args],
+    {
+      string: ["_", ...options.filter((option) => option.value).map(({ name }) => name)],
+      boolean: options.filter((option) => !option.value).map(({ name }) => name),
+      // Collected also where only one is allowed, to tell a repeated option from a single one.
+      collect: options.filter((option) => option.value).map(({ name }) => name),
+      alias: Object.fromEntries(options.flatMap(({ name, short }) => short ? [[name, short]] : [])),
+      unknown: (arg, key) => {
+        if (key === undefined) return true;
+        unknown.push(arg);
+        return false;
+      },
     },
-  });
+  );
   if (unknown.length > 0) throw new UsageError(unknownOption(unknown[0], options));
   const values = new Map<string, readonly string[]>();
   for (const option of spec.options) {

@@ -29,6 +29,13 @@ export interface Io {
   cwd(): string;
   /** Calls `handler` at each such signal instead of ending the process; gives a function that ends this. */
   onSignal(signal: Signal, handler: () => void): () => void;
+  /**
+   * Calls `handler` for errors that nobody caught, in a promise or timer of a filter, instead of ending the process;
+   * gives a function that ends this.
+   */
+  onUncaught(handler: (error: unknown) => void): () => void;
+  /** The user id that the process runs as; undefined where it may not be asked. */
+  uid(): number | undefined;
   /** Ends the process at once. For the second SIGTERM; otherwise a command returns its exit code. */
   exit(code: number): void;
 }
@@ -70,6 +77,27 @@ export function denoIo(): Io {
     onSignal(signal, handler) {
       Deno.addSignalListener(signal, handler);
       return () => Deno.removeSignalListener(signal, handler);
+    },
+    onUncaught(handler) {
+      const rejected = (event: PromiseRejectionEvent) => {
+        event.preventDefault();
+        handler(event.reason);
+      };
+      const thrown = (event: ErrorEvent) => {
+        event.preventDefault();
+        handler(event.error);
+      };
+      globalThis.addEventListener("unhandledrejection", rejected);
+      globalThis.addEventListener("error", thrown);
+      return () => {
+        globalThis.removeEventListener("unhandledrejection", rejected);
+        globalThis.removeEventListener("error", thrown);
+      };
+    },
+    uid() {
+      // Only looked at where it is allowed already: no permission is worth a warning.
+      const { state } = Deno.permissions.querySync({ name: "sys", kind: "uid" });
+      return state === "granted" ? Deno.uid() ?? undefined : undefined;
     },
     exit: (code) => Deno.exit(code),
   };

@@ -1,0 +1,150 @@
+/**
+ * The log of `millrace serve`: one line per mail, one per event, through LogTape.
+ *
+ * @module
+ */
+import { configureSync, getLogger, type Logger, type LogRecord, resetSync } from "@logtape/logtape";
+import type { LOG_FORMATS, LOG_LEVELS } from "../config/schema.ts";
+import type { Log } from "../filter/mod.ts";
+import type { ServerLog } from "../server/serve.ts";
+import type { MailReport } from "../session/filter_session.ts";
+import type { Failure } from "../session/policy.ts";
+import type { Output } from "./io.ts";
+import { jsonLine, type LogLine, textLine } from "./log_format.ts";
+import { LogSink } from "./log_sink.ts";
+
+type Level = (typeof LOG_LEVELS)[number];
+
+/** What the configuration says about the log. */
+export interface LogOptions {
+  readonly format: (typeof LOG_FORMATS)[number];
+  readonly level: Level;
+}
+
+/** The open log. */
+export interface OpenLog {
+  readonly server: ServerLog;
+  /** The log that a filter gets; its lines bear the filter's name. */
+  filter(name: string): Log;
+  /** Writes what is left. Afterwards nothing is logged. */
+  close(): Promise<void>;
+}
+
+/** LogTape says `warning`. */
+const TO_LOGTAPE = { debug: "debug", info: "info", warn: "warning", error: "error" } as const;
+const FROM_LOGTAPE: Readonly<Record<LogRecord["level"], Level>> = {
+  trace: "debug",
+  debug: "debug",
+  info: "info",
+  warning: "warn",
+  error: "error",
+  fatal: "error",
+};
+
+/** Opens the log on an output. There is one at a time: LogTape is configured for the whole process. */
+export function openLog(options: LogOptions, output: Output): OpenLog {
+  const asText = options.format === "text" || options.format === "auto" && output.isTerminal;
+  const format = (line: LogLine) => asText ? textLine(line, output.color) : jsonLine(line);
+  const sink = new LogSink(
+    (bytes) => output.writeLater(bytes),
+    (count) =>
+      format({
+        time: Date.now(),
+        level: "warn",
+        message: "log lines were dropped: what reads the log is too slow",
+        fields: { dropped: count },
+      }),
+  );
+  configureSync({
+    reset: true,
+    sinks: {
+      lines: ({ timestamp, level, rawMessage, properties }) =>
+        sink.push(
+          format({
+            time: timestamp,
+            level: FROM_LOGTAPE[level],
+            message: String(rawMessage),
+            fields: properties,
+          }),
+        ),
+    },
+    loggers: [
+      { category: ["millrace"], lowestLevel: TO_LOGTAPE[options.level], sinks: ["lines"] },
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["lines"] },
+    ],
+  });
+  const server = getLogger(["millrace", "server"]);
+  return {
+    server: {
+      mail: (report) =>
+        write(server, report.failure === undefined ? "info" : "warn", "mail", mailFields(report)),
+      failure: (failure) => write(server, "error", "filter failed", failureFields(failure)),
+      event: (level, message, fields) => write(server, level, message, fields),
+    },
+    filter: (name) => filterLog(name),
+    async close() {
+      await sink.drain();
+      resetSync();
+    },
+  };
+}
+
+/** LogTape would fill `{name}` in a message from the fields; messages of others are not templates. */
+function write(
+  logger: Logger,
+  level: Level,
+  message: string,
+  fields: Readonly<Record<string, unknown>> = {},
+): void {
+  if (!logger.isEnabledFor(TO_LOGTAPE[level])) return;
+  logger.emit({
+    level: TO_LOGTAPE[level],
+    message: [message],
+    rawMessage: message,
+    timestamp: Date.now(),
+    properties: { ...fields },
+  });
+}
+
+/** The fields of a mail's line, those that people look for first. */
+function mailFields(report: MailReport): Record<string, unknown> {
+  const { queueId, client, sender, recipients, refused, stage, verdict, reply, edits, ms, filter } = report;
+  return {
+    queue: queueId ?? "-",
+    client: client ?? "-",
+    sender: sender ?? "-",
+    recipients,
+    refused: refused > 0 ? refused : undefined,
+    verdict,
+    stage,
+    reply,
+    edits,
+    ms: Math.round(ms * 10) / 10,
+    filter,
+    failure: report.failure?.kind,
+  };
+}
+
+function failureFields({ kind, filter, hook, message, outcome }: Failure): Record<string, unknown> {
+  return { filter, hook, kind, outcome, error: message };
+}
+
+function filterLog(name: string): Log {
+  const logger = getLogger(["millrace", "filter", name]);
+  const at = (level: Level) => (message: string, fields?: Readonly<Record<string, unknown>>) =>
+    // The filter's fields stand in a place of their own, so that they cannot pass for the runtime's.
+    write(logger, level, String(message), fields === undefined ? { filter: name } : { filter: name, fields });
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** A log for commands that end soon: text, at once, from `info` up. */
+export function directLog(output: Output, name: string): Log {
+  const at = (level: Level) => (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
+    output.write(
+      textLine(
+        { time: Date.now(), level, message: String(message), fields: { ...fields, filter: name } },
+        output.color,
+      ),
+    );
+  return { debug: () => {}, info: at("info"), warn: at("warn"), error: at("error") };
+}
