@@ -1,0 +1,62 @@
+/* One connection to the filter: its state, and what to do when its socket is ready. */
+#ifndef CONNECTION_H
+#define CONNECTION_H
+
+#include "load.h"
+
+#include <sys/socket.h>
+
+enum phase {
+    CLOSED,
+    BACKLOG_FULL, /* a Unix socket whose queue was full: connect again later */
+    CONNECTING,
+    NEGOTIATING,
+    TALKING,
+    LEAVING /* Q is sent; the filter closes */
+};
+
+struct connection {
+    int fd;
+    enum phase phase;
+    bool wants_write;
+    const struct script *script;
+    uint8_t *text; /* own copy of the script's, with the queue ids of the mail under way */
+    size_t text_room;
+    uint32_t step;
+    uint32_t written;    /* bytes of the step's write that are out */
+    uint64_t writes;     /* times that a reply let us go on */
+    char awaited;        /* command whose reply is due, or 0 */
+    bool in_mail;
+    bool skip_body;
+    int mails;           /* on this connection */
+    int edits;           /* in the answer to E so far */
+    char edit[256];      /* the last added field: name, NUL, value */
+    size_t edit_length;
+    uint64_t connect_started, mail_started, last_progress;
+    uint8_t *input;
+    size_t input_length, input_room;
+};
+
+struct run {
+    struct options options;
+    struct mail mail;
+    struct sockaddr_storage address;
+    socklen_t address_length;
+    int epoll;
+    struct connection *connections;
+    int open;            /* connections that are not CLOSED */
+    bool stopping;       /* no new mail is started */
+    bool counting;       /* inside the measured time */
+    uint64_t counting_since;
+    long started, finished, counted, sessions, replies, frames, errors;
+    uint32_t version, actions, protocol; /* as last negotiated */
+    uint64_t next_id;
+    struct samples latency, setup;
+};
+
+uint64_t now(void);
+void open_connection(struct run *run, struct connection *c);
+void on_ready(struct run *run, struct connection *c, uint32_t events);
+void fail(struct run *run, struct connection *c, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,126 @@
+/**
+ * One row of the table: every peer under the same load, in interleaved rounds.
+ *
+ * @module
+ */
+import type { Job } from "./jobs.ts";
+import type { Peer } from "./peers.ts";
+import { freeSocket, output, type Server, type Socket, usage } from "./process.ts";
+
+/** What a row is measured with. */
+export interface Case {
+  readonly job: Job;
+  readonly transport: Socket["transport"];
+  readonly connections: number;
+  readonly dialect: "postfix" | "sendmail";
+}
+
+/** How long and how often. */
+export interface Effort {
+  readonly rounds: number;
+  /** Measured seconds of each round. */
+  readonly seconds: number;
+  /** Unmeasured seconds at the start of the first round, for the just-in-time compiler; a quarter of it later. */
+  readonly warmup: number;
+  /** Further options for the load generator. */
+  readonly loadOptions: readonly string[];
+}
+
+/** The line that the load generator prints. Times in microseconds. */
+export interface LoadResult {
+  readonly messages: number;
+  readonly seconds: number;
+  readonly rate: number;
+  readonly latency_us: {
+    readonly p50: number;
+    readonly p90: number;
+    readonly p99: number;
+    readonly max: number;
+  };
+  readonly setup_us: { readonly p50: number; readonly p99: number };
+  readonly all_messages: number;
+  readonly sessions: number;
+  readonly frames: number;
+  readonly replies: number;
+  readonly negotiated: { readonly version: number; readonly actions: number; readonly protocol: number };
+  readonly cpu_seconds: number;
+  readonly errors: number;
+}
+
+/** One peer's share of one round. */
+export interface Sample {
+  readonly load: LoadResult;
+  /** CPU time of the server for each mail, in microseconds. */
+  readonly cpuPerMail: number;
+  /** Resident memory after the round and at its highest since the start, in KiB. */
+  readonly rss: number;
+  readonly peak: number;
+}
+
+/** A measured row: for each peer by name its samples, one a round. */
+export interface Row {
+  readonly case: Case;
+  readonly samples: ReadonlyMap<string, readonly Sample[]>;
+}
+
+/**
+ * Runs the load generator once.
+ *
+ * @throws {CommandError} if any answer was wrong, late or missing
+ */
+export async function runLoad(program: string, args: readonly string[]): Promise<LoadResult> {
+  // The program fails by itself on any wrong answer; its output is its own.
+  return JSON.parse(await output(program, args)) as LoadResult;
+}
+
+async function sample(
+  program: string,
+  what: Case,
+  socket: Socket,
+  server: Server,
+  effort: Effort,
+  warmup: number,
+): Promise<Sample> {
+  const before = usage(server.pid);
+  const load = await runLoad(program, [
+    ...["--socket", socket.spec, "--connections", `${what.connections}`, "--dialect", what.dialect],
+    ...["--job", what.job.check, "--body", `${what.job.body}`],
+    ...["--seconds", `${effort.seconds}`, "--warmup", `${warmup}`, ...effort.loadOptions],
+  ]);
+  const after = usage(server.pid);
+  const cpuPerMail = (after.cpu - before.cpu) * 1e6 / load.all_messages;
+  return { load, cpuPerMail, rss: after.rss, peak: after.peak };
+}
+
+/**
+ * Measures one row. All peers run all the time, each under load in turn, the order reversed from round to round, so
+ * that a change in the machine's mood meets all of them.
+ *
+ * @throws {CommandError} if a server does not start, or answers wrongly
+ */
+export async function measure(
+  program: string,
+  peers: readonly Peer[],
+  what: Case,
+  effort: Effort,
+  folder: string,
+): Promise<Row> {
+  const running: { peer: Peer; socket: Socket; server: Server }[] = [];
+  const samples = new Map<string, Sample[]>(peers.map((peer) => [peer.name, []]));
+  try {
+    for (const peer of peers) {
+      const socket = freeSocket(what.transport, folder, peer.name);
+      running.push({ peer, socket, server: await peer.start(what.job, socket, folder) });
+    }
+    for (let round = 0; round < effort.rounds; round++) {
+      const order = round % 2 ? running.toReversed() : running;
+      const warmup = round ? effort.warmup / 4 : effort.warmup;
+      for (const { peer, socket, server } of order) {
+        samples.get(peer.name)!.push(await sample(program, what, socket, server, effort, warmup));
+      }
+    }
+  } finally {
+    await Promise.all(running.map(({ server }) => server.stop()));
+  }
+  return { case: what, samples };
+}

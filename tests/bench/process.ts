@@ -1,0 +1,126 @@
+/**
+ * Child processes of the benchmark, and what the kernel says about them (Linux, /proc).
+ *
+ * @module
+ */
+
+/** What one process has used. */
+export interface Usage {
+  /** User and system time of all its threads, in seconds. */
+  readonly cpu: number;
+  /** Resident memory now, in KiB (VmRSS). */
+  readonly rss: number;
+  /** The most that was ever resident, in KiB (VmHWM). */
+  readonly peak: number;
+}
+
+/** USER_HZ, which is 100 on every Linux that Deno runs on. */
+const TICKS = 100;
+
+/** Reads what a running process has used so far. */
+export function usage(pid: number): Usage {
+  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+  // The name in parentheses may hold blanks; utime and stime are fields 14 and 15 (proc(5)).
+  const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return {
+    cpu: (Number(fields[11]) + Number(fields[12])) / TICKS,
+    rss: Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? NaN),
+    peak: Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? NaN),
+  };
+}
+
+/** A failed command: what it was, and what it said. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+}
+
+/**
+ * Runs a program to its end.
+ *
+ * @returns its standard output
+ * @throws {CommandError} if it fails; the message has its standard error
+ */
+export async function output(program: string, args: readonly string[], cwd?: string): Promise<string> {
+  const child = new Deno.Command(program, {
+    args: [...args],
+    cwd,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+  const { success, code, stdout, stderr } = await child.output();
+  if (success) return new TextDecoder().decode(stdout);
+  const said = new TextDecoder().decode(stderr).trim();
+  throw new CommandError(`"${program} ${args.join(" ")}" ended with ${code}:\n${said}`);
+}
+
+/** A server under test. */
+export interface Server {
+  readonly pid: number;
+  /** Ends it with SIGTERM and waits; after 5 seconds with SIGKILL. */
+  stop(): Promise<void>;
+}
+
+/** Where a server listens. */
+export interface Socket {
+  readonly transport: "tcp" | "unix";
+  /** As millrace, libmilter and the load generator write it: `inet:PORT@127.0.0.1` or `unix:/path`. */
+  readonly spec: string;
+}
+
+/** A Unix socket in `folder`, or a TCP port that was free a moment ago. */
+export function freeSocket(transport: Socket["transport"], folder: string, name: string): Socket {
+  if (transport === "unix") return { transport, spec: `unix:${folder}/${name}.sock` };
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  listener.close();
+  return { transport, spec: `inet:${port}@127.0.0.1` };
+}
+
+async function answers(spec: string): Promise<boolean> {
+  const inet = /^inet:(\d+)@(.*)$/.exec(spec);
+  try {
+    const connection = inet
+      ? await Deno.connect({ port: Number(inet[1]), hostname: inet[2] })
+      : await Deno.connect({ transport: "unix", path: spec.slice("unix:".length) });
+    connection.close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Starts a server and waits until its socket answers.
+ *
+ * @throws {CommandError} if it ends, or does not listen within 20 seconds; the message has its standard error
+ */
+export async function startServer(program: string, args: readonly string[], socket: Socket): Promise<Server> {
+  const child = new Deno.Command(program, { args: [...args], stdin: "null", stdout: "null", stderr: "piped" })
+    .spawn();
+  let said = "";
+  let ended = false;
+  const reading = (async () => {
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+      said = (said + text).slice(-4000);
+    }
+  })();
+  const status = child.status.then((result) => {
+    ended = true;
+    return result;
+  });
+  async function stop(): Promise<void> {
+    if (!ended) child.kill("SIGTERM");
+    const timer = setTimeout(() => ended || child.kill("SIGKILL"), 5000);
+    await status;
+    clearTimeout(timer);
+    await reading;
+  }
+  for (let tries = 0; tries < 400 && !ended; tries++) {
+    if (await answers(socket.spec)) return { pid: child.pid, stop };
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await stop();
+  throw new CommandError(`"${program} ${args.join(" ")}" did not listen on ${socket.spec}:\n${said.trim()}`);
+}
