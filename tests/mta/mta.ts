@@ -20,6 +20,9 @@ export type MtaKind = "postfix" | "sendmail";
 /** All of them, for tests that run on each. */
 export const mtaKinds: readonly MtaKind[] = ["postfix", "sendmail"];
 
+/** The group of the account with which Postfix connects to filters (postfix.sh). */
+export const postfixGroup = 31001;
+
 /** A filter that the MTA asks: where it listens, and options in the MTA's own words. */
 export interface MilterOptions {
   /** As libmilter writes it: `inet:PORT@HOST`, `inet6:PORT@HOST` or `unix:/path`. */

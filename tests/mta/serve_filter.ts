@@ -1,0 +1,83 @@
+/** The runtime in this process, on the sockets where MTAs look for it. */
+import type { Filter } from "../../src/filter/mod.ts";
+import type { Limits } from "../../src/server/limits.ts";
+import { serve } from "../../src/server/serve.ts";
+import type { MailReport } from "../../src/session/filter_session.ts";
+import { type Failure, type Outcome, uniformPolicy } from "../../src/session/policy.ts";
+import { parseAddress } from "../../src/transport/address.ts";
+import { listen } from "../../src/transport/deno.ts";
+import type { Listener } from "../../src/transport/types.ts";
+import { postfixGroup } from "./mta.ts";
+
+/** How to serve. */
+export interface ServeFilterOptions {
+  /** @default {"tempfail"} */
+  readonly onFailure?: Outcome;
+  readonly limits?: Partial<Limits>;
+  /** Deadline of a hook, ms. @default {20_000} */
+  readonly timeout?: number;
+  readonly now?: () => number;
+}
+
+/** A running millrace. */
+export interface Served extends AsyncDisposable {
+  readonly mails: readonly MailReport[];
+  readonly failures: readonly Failure[];
+  /** What it logged as a warning or an error. */
+  readonly complaints: readonly string[];
+  /** Tells it to stop, and does not wait. */
+  stop(): void;
+}
+
+/** Serves a filter on sockets such as `inet:PORT@127.0.0.1` and `unix:/path`. Disposing stops it, and waits. */
+export async function serveFilter(
+  sockets: readonly string[],
+  filter: Filter,
+  options: ServeFilterOptions = {},
+): Promise<Served> {
+  const mails: MailReport[] = [];
+  const failures: Failure[] = [];
+  const complaints: string[] = [];
+  const listeners: Listener[] = [];
+  // Sendmail connects as root, Postfix as an account of its own
+  for (const socket of sockets) {
+    listeners.push(await listen(parseAddress(socket), { mode: 0o660, group: postfixGroup }));
+  }
+  const abort = new AbortController();
+  const running = serve({
+    listeners,
+    filter: {
+      name: filter.name ?? "test",
+      filter,
+      policy: uniformPolicy(options.onFailure),
+      timeout: options.timeout ?? 20_000,
+    },
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.now === undefined ? {} : { now: options.now }),
+    log: {
+      mail: (report) => void mails.push(report),
+      failure: (failure) => void failures.push(failure),
+      event: (level, message) =>
+        level === "warn" || level === "error" ? void complaints.push(message) : undefined,
+    },
+    signal: abort.signal,
+  });
+  return {
+    mails,
+    failures,
+    complaints,
+    stop: () => abort.abort(),
+    async [Symbol.asyncDispose]() {
+      abort.abort();
+      await running;
+    },
+  };
+}
+
+/** A folder for Unix sockets that MTAs can reach. */
+export async function socketFolder(): Promise<{ readonly path: string } & AsyncDisposable> {
+  const path = await Deno.makeTempDir({ prefix: "millrace-sockets-" });
+  // Postfix must pass; nobody but the owner may write, or Sendmail calls it unsafe
+  await Deno.chmod(path, 0o755);
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
