@@ -17,7 +17,7 @@ export interface Peer {
 }
 
 const here = import.meta.dirname!;
-const root = `${here}/../..`;
+const root = new URL("../..", import.meta.url).pathname;
 
 /**
  * millrace itself, through its command line, one inline filter, as an administrator would start it.
@@ -38,8 +38,13 @@ export async function millracePeer(logLevel: string, extra: readonly string[]): 
         `listen: "${socket.spec}"\nlog: { level: ${logLevel} }\nfilters:\n  - use: "${here}/filters/${job.filter}"\n`,
       );
       const permissions = ["--no-prompt", "--allow-net", "--allow-read", "--allow-write"];
-      const program = [`${root}/src/cli/main.ts`, "serve", "-c", config];
-      return startServer(Deno.execPath(), ["run", ...flags, ...permissions, ...extra, ...program], socket);
+      const program = [`${root}src/cli/main.ts`, "serve", "-c", config];
+      return startServer(
+        Deno.execPath(),
+        ["run", ...flags, ...permissions, ...extra, ...program],
+        socket,
+        { cwd: root },
+      );
     },
   };
 }
@@ -51,6 +56,7 @@ export async function libmilterPeer(folder: string): Promise<Peer> {
   return {
     name: "libmilter",
     version: `libmilter ${version}, C, cc -O2`,
-    start: (job, socket) => startServer(program, [socket.spec, job.peerJob], socket),
+    // It looks for SIGTERM only every 5 seconds, and has nothing to put in order.
+    start: (job, socket) => startServer(program, [socket.spec, job.peerJob], socket, { end: "SIGKILL" }),
   };
 }

@@ -58,7 +58,7 @@ export async function output(program: string, args: readonly string[], cwd?: str
 /** A server under test. */
 export interface Server {
   readonly pid: number;
-  /** Ends it with SIGTERM and waits; after 5 seconds with SIGKILL. */
+  /** Ends it and waits; with SIGKILL after 5 seconds. */
   stop(): Promise<void>;
 }
 
@@ -96,9 +96,19 @@ async function answers(spec: string): Promise<boolean> {
  *
  * @throws {CommandError} if it ends, or does not listen within 20 seconds; the message has its standard error
  */
-export async function startServer(program: string, args: readonly string[], socket: Socket): Promise<Server> {
-  const child = new Deno.Command(program, { args: [...args], stdin: "null", stdout: "null", stderr: "piped" })
-    .spawn();
+export async function startServer(
+  program: string,
+  args: readonly string[],
+  socket: Socket,
+  { cwd, end = "SIGTERM" }: { readonly cwd?: string; readonly end?: Deno.Signal } = {},
+): Promise<Server> {
+  const child = new Deno.Command(program, {
+    args: [...args],
+    cwd,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
   let said = "";
   let ended = false;
   const reading = (async () => {
@@ -111,7 +121,7 @@ export async function startServer(program: string, args: readonly string[], sock
     return result;
   });
   async function stop(): Promise<void> {
-    if (!ended) child.kill("SIGTERM");
+    if (!ended) child.kill(end);
     const timer = setTimeout(() => ended || child.kill("SIGKILL"), 5000);
     await status;
     clearTimeout(timer);
