@@ -26,7 +26,11 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: "carriers of one contract; the server only sees the contract",
   },
   transport: { may: [], packages: "all", why: "byte pipes: no idea what the bytes mean" },
-  config: { may: [], packages: ["@std/yaml", "zod"], why: "text in, value out: no files, no runtime" },
+  config: {
+    may: ["transport/address.ts"],
+    packages: ["@std/yaml", "zod"],
+    why: "text in, value out: no files, no runtime; socket addresses are checked where they are defined",
+  },
   loader: { may: [], packages: "all", why: "from a URL to a pinned archive" },
   server: {
     may: ["protocol", "filter", "session", "chain", "links", "transport (types)", "config (types)"],

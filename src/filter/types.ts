@@ -149,14 +149,15 @@ export interface Declarations {
  * ```ts
  * import type { Filter } from "@millrace/millrace";
  *
- * export default {
+ * const filter: Filter = {
  *   name: "no-bulk",
  *   message(mail, { accept, reject, addHeader }) {
  *     if (mail.headers.get("X-Mailer")?.includes("bulk")) return reject("5.7.1", "not here");
  *     addHeader("X-Checked", "yes");
  *     return accept();
  *   },
- * } satisfies Filter;
+ * };
+ * export default filter;
  * ```
  */
 export interface Filter extends Declarations {

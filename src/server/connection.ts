@@ -7,7 +7,7 @@
  * @module
  */
 import { FrameReader, FrameWriter, ProtocolError, SMFIR } from "../protocol/mod.ts";
-import type { FilterPlan, SessionHost } from "../session/filter_session.ts";
+import type { FilterPlan, SessionHost } from "../session/plan.ts";
 import { FilterSession } from "../session/filter_session.ts";
 import type { Connection, DirectConnection } from "../transport/types.ts";
 import { directOf } from "./byte_io.ts";

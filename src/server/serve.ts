@@ -4,7 +4,7 @@
  * @module
  */
 import type { Filter } from "../filter/mod.ts";
-import type { FilterPlan, MailReport, SessionHost } from "../session/filter_session.ts";
+import type { FilterPlan, MailReport, SessionHost } from "../session/plan.ts";
 import type { Failure, FailurePolicy } from "../session/policy.ts";
 import type { Connection, Listener } from "../transport/types.ts";
 import { type End, MilterConnection } from "./connection.ts";

@@ -8,6 +8,14 @@ import type { ConnectCommand } from "../protocol/mod.ts";
 
 const decoder = new TextDecoder();
 
+/** The client of a mail when the MTA did not say. */
+export const UNKNOWN_CLIENT: Client = Object.freeze({
+  host: "unknown",
+  family: "unknown",
+  address: undefined,
+  port: 0,
+});
+
 /** The client of a SMFIC_CONNECT. Sendmail's `IPv6:` prefix goes. */
 export function clientOf(command: ConnectCommand): Client {
   const address = decoder.decode(command.address).replace(/^IPv6:/i, "");

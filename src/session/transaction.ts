@@ -24,6 +24,8 @@ export class Transaction {
   /** The hooks' own values for this mail. */
   readonly locals: Record<string, unknown> = {};
   edits: Edit[] = [];
+  /** The recipient whose RCPT is being answered; it counts once it is accepted. */
+  candidate: EnvelopeAddress | undefined;
   /** Recipients that the filter refused. */
   refused = 0;
   /** The last refusal that left the mail open: of a recipient, or of DATA. */
@@ -43,6 +45,14 @@ export class Transaction {
   /** @param began Time of the first command of the mail, in milliseconds. */
   constructor(began: number) {
     this.began = began;
+  }
+
+  /** The filter let the candidate pass; one that the MTA itself refused does not count all the same. */
+  acceptCandidate(): void {
+    if (this.candidate !== undefined && this.candidate.refused === undefined) {
+      this.recipients.push(this.candidate);
+    }
+    this.candidate = undefined;
   }
 
   /** Keeps a header payload (`name NUL value`), copied into a block shared by many fields. */

@@ -1,0 +1,64 @@
+/**
+ * A filter's answer to the MTA's offer.
+ *
+ * @module
+ */
+import { EDIT_NAMES, type EditName, type Filter, type HeaderList } from "../filter/mod.ts";
+import { agree, type Agreement, type Options, SMFIP } from "../protocol/mod.ts";
+import type { EditRules } from "./edits.ts";
+import type { FilterPlan } from "./plan.ts";
+import { EDIT_FLAGS, editsOf, needsOf, wantsOf } from "./wants.ts";
+
+/** What holds for a connection once it is negotiated. */
+export interface Terms {
+  readonly agreement: Agreement;
+  readonly rules: Omit<EditRules, "headers">;
+  /** Fields are kept for contexts and edits. */
+  readonly keepHeaders: boolean;
+  /** The body is kept for a `message` hook. */
+  readonly keepBody: boolean;
+}
+
+/** Before the negotiation: nothing may be done. */
+export const NO_TERMS: Terms = Object.freeze({
+  agreement: { version: 0, actions: 0, protocol: 0, macros: [], dataSize: 0 },
+  rules: {
+    agreement: { version: 0, actions: 0, protocol: 0, macros: [], dataSize: 0 },
+    declared: [],
+    dropBlank: false,
+  },
+  keepHeaders: false,
+  keepBody: false,
+});
+
+/**
+ * Works out the terms.
+ *
+ * @throws {ProtocolError} `bad-value` for an offer that cannot be met.
+ */
+export function termsFor(plan: FilterPlan, offer: Options, declared: Filter): Terms {
+  const { filter } = plan;
+  const agreement = agree(offer, wantsOf(filter, plan.answerData, declared), plan.limits.frame);
+  const needs = needsOf(filter, declared);
+  const spaced = (agreement.protocol & SMFIP.HDR_LEADSPC) !== 0;
+  return {
+    agreement,
+    rules: {
+      agreement,
+      declared: editsOf(filter, declared),
+      dropBlank: declared.leadingSpace === true && !spaced,
+    },
+    keepHeaders: needs.has("headers") || filter.header !== undefined,
+    keepBody: needs.has("body"),
+  };
+}
+
+/** What bounds the edits of a mail. */
+export function editRules(terms: Terms, mail: { readonly headers: HeaderList }): EditRules {
+  return { ...terms.rules, headers: terms.keepHeaders ? mail.headers : undefined };
+}
+
+/** The edits behind the MTA's action flags. */
+export function editsOffered(actions: number): EditName[] {
+  return EDIT_NAMES.filter((name) => (actions & EDIT_FLAGS[name]) !== 0);
+}
