@@ -16,6 +16,21 @@ const hostAndPort = /^(\[[^\]]*\]|[^:@/\s]+):([0-9]+)\/?$/;
 const hostAtPort = /^(\[[^\]]*\]|[^@/\s]*[^@/\s0-9][^@/\s]*)@([0-9]+)$/;
 /** Kinds that other programs use for TCP. */
 const tcpKinds = ["tcp", "tcp4", "tcp6", "inet4", "ipv4", "ipv6", "milter"];
+/** What stands before a colon and is no host. */
+const kinds = [
+  ...tcpKinds,
+  "inet",
+  "inet6",
+  "unix",
+  "local",
+  "file",
+  "socket",
+  "fd",
+  "http",
+  "https",
+  "ws",
+  "wss",
+];
 
 /** Recognises a common mistake; undefined if the text has none of them (it may still be wrong). */
 export function correction(text: string): Correction | undefined {
@@ -37,7 +52,7 @@ export function correction(text: string): Correction | undefined {
   }
   const bare = hostAndPort.exec(text);
   if (
-    bare !== null && !/^(inet6?|unix|local)$/i.test(bare[1]!) && !tcpKinds.includes(bare[1]!.toLowerCase())
+    bare !== null && !kinds.includes(bare[1]!.toLowerCase())
   ) {
     return {
       reason: "a host and port need their kind, and the port comes first",

@@ -6,7 +6,7 @@
 import { type Address, bracketed, formatAddress, type InetAddress, type UnixAddress } from "./address.ts";
 import { messageOf, TransportError, type TransportErrorKind } from "./errors.ts";
 
-/** Makes the error of {@linkcode listen} out of what Deno threw. */
+/** Makes the error of `listen` out of what Deno threw. */
 export function explainListen(address: Address, flags: readonly string[], error: unknown): TransportError {
   if (error instanceof TransportError) return error;
   const [kind, reason] = error instanceof Deno.errors.NotCapable
@@ -17,7 +17,7 @@ export function explainListen(address: Address, flags: readonly string[], error:
   return new TransportError(kind, `Cannot listen on ${formatAddress(address)}: ${reason}`, { cause: error });
 }
 
-/** Makes the error of {@linkcode dial} out of what Deno threw. */
+/** Makes the error of `dial` out of what Deno threw. */
 export function explainDial(address: Address, flags: readonly string[], error: unknown): TransportError {
   if (error instanceof TransportError) return error;
   const [kind, reason] = error instanceof Deno.errors.NotCapable
@@ -103,7 +103,11 @@ function whyNoPort({ host, port }: InetAddress, error: unknown): Reason {
 
 function whyNoSocketFile({ path }: UnixAddress, error: unknown): Reason {
   const directory = directoryOf(path);
-  if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+  const parent = look(directory);
+  if (parent !== undefined && !parent.isDirectory && !parent.isSymlink) {
+    return ["missing", `${directory} is a ${fileKind(parent)}, not a directory; correct the path`];
+  }
+  if (error instanceof Deno.errors.NotFound && parent === undefined) {
     return [
       "missing",
       `the directory ${directory} does not exist; create it for the user that runs this program ` +

@@ -30,8 +30,7 @@ const lockPause = 20;
 /** A directory that only this program can enter, beside the socket, and the name the socket is born under. */
 export function birthplace(path: string): { readonly directory: string; readonly path: string } {
   const parent = directoryOf(path);
-  const name = path.slice(path.lastIndexOf("/") + 1);
-  const directory = `${parent === "/" ? "" : parent}/.${name}.new`;
+  const directory = `${parent === "/" ? "" : parent}/.${nameOf(path)}.new`;
   return { directory, path: `${directory}/s` };
 }
 
@@ -40,7 +39,8 @@ export function birthplace(path: string): { readonly directory: string; readonly
  *
  * The socket is bound in a directory of mode 0700, gets its group and mode there, and is then renamed to where it
  * belongs, so that it never exists at its place with other rights, and a file left over from an earlier run is
- * replaced in one step. (Setting the umask would need `--allow-sys` as a whole.) A lock on the parent directory
+ * replaced in one step. (Setting the umask would need `--allow-sys` as a whole.) Programs such as `ss` go on showing
+ * the name it was bound to. A lock on the parent directory
  * keeps two programs that start at the same moment from both taking over the same leftover; the system drops it when
  * the program ends in whatever way.
  *
@@ -134,7 +134,7 @@ async function refuseIfTaken(address: UnixAddress): Promise<void> {
     "in-use",
     address,
     `another program, or another line of the same configuration, already listens there; ` +
-      `find it with "ss -lxp src ${address.path}" and stop it, or choose another path`,
+      `find it with "ss -lxp | grep ${nameOf(address.path)}" and stop it, or choose another path`,
   );
 }
 
@@ -186,6 +186,10 @@ function removeBirthplace(
 function removeIfSame(path: string, made: Deno.FileInfo): void {
   const now = lstatIfThere(path);
   if (now !== undefined && now.ino === made.ino && now.dev === made.dev) Deno.removeSync(path);
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 function lstatIfThere(path: string): Deno.FileInfo | undefined {
