@@ -47,6 +47,8 @@ export class MacroStore {
     let kept = this.#bytes[level];
     // Postfix repeats the same few bytes before every header.
     if (kept !== undefined && length === this.#lengths[level] && same(kept, bytes, start + 1, length)) return;
+    // Nothing holds until all is checked: a refused frame must not leave half of itself.
+    this.#forget(level);
     if (kept === undefined || kept.length < length) {
       kept = this.#bytes[level] = new Uint8Array(Math.max(64, length));
     }
@@ -56,7 +58,6 @@ export class MacroStore {
       if (byte === 0) nuls++;
     }
     if (length > 0 && (kept[length - 1] !== 0 || nuls % 2 !== 0)) {
-      this.#forget(level);
       throw new ProtocolError(
         kept[length - 1] !== 0 ? "bad-text" : "truncated",
         "Cannot read command 'D': it is not a list of names and values, each closed by a NUL",
@@ -66,7 +67,6 @@ export class MacroStore {
       throw new ProtocolError("too-many", `Cannot read command 'D': over ${MAX_STRINGS} strings`);
     }
     this.#lengths[level] = length;
-    this.#values[level] = undefined;
   }
 
   /** Forgets what a command outdates: the stages after its own. */
