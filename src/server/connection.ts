@@ -6,9 +6,8 @@
  *
  * @module
  */
+import type { LinkSession } from "../chain/link.ts";
 import { FrameReader, FrameWriter, ProtocolError, SMFIR } from "../protocol/mod.ts";
-import type { FilterPlan, SessionHost } from "../session/plan.ts";
-import { FilterSession } from "../session/filter_session.ts";
 import type { Connection, DirectConnection } from "../transport/types.ts";
 import { directOf } from "./byte_io.ts";
 
@@ -37,8 +36,8 @@ export class MilterConnection {
   readonly #io: DirectConnection;
   readonly #reader: FrameReader;
   readonly #out = new FrameWriter();
-  readonly #session: FilterSession;
-  readonly #host: SessionHost;
+  readonly #session: LinkSession;
+  readonly #now: () => number;
   readonly #times: ConnectionTimes;
   #pending: Promise<void> | undefined;
   #pendingSince = 0;
@@ -50,14 +49,24 @@ export class MilterConnection {
   /** Wakes the read loop when a pending hook has answered. */
   #wake: (() => void) | undefined;
 
-  constructor(connection: Connection, plan: FilterPlan, host: SessionHost, times: ConnectionTimes) {
+  /**
+   * @param now Clock, ms.
+   * @param frameLimit The longest frame the MTA may send, bytes.
+   */
+  constructor(
+    connection: Connection,
+    session: LinkSession,
+    now: () => number,
+    frameLimit: number,
+    times: ConnectionTimes,
+  ) {
     this.#connection = connection;
     this.#io = directOf(connection);
-    this.#reader = new FrameReader(plan.limits.frame);
-    this.#session = new FilterSession(plan, host);
-    this.#host = host;
+    this.#reader = new FrameReader(frameLimit);
+    this.#session = session;
+    this.#now = now;
     this.#times = times;
-    this.#lastActive = host.now();
+    this.#lastActive = now();
   }
 
   /** Who is at the other end. */
@@ -75,7 +84,7 @@ export class MilterConnection {
           this.#stop({ kind: "eof" });
           break;
         }
-        this.#lastActive = this.#host.now();
+        this.#lastActive = this.#now();
         this.#reader.commit(count);
         this.#sweep();
         if (this.#pending !== undefined && this.#reader.buffered > AHEAD) {
@@ -151,7 +160,7 @@ export class MilterConnection {
   #hold(pending: Promise<void> | undefined): void {
     if (pending === undefined) return;
     this.#pending = pending;
-    this.#pendingSince = this.#host.now();
+    this.#pendingSince = this.#now();
     this.#progressAt = this.#pendingSince + PROGRESS_INTERVAL;
     this.#reader.held = true;
     pending.then(
@@ -173,7 +182,7 @@ export class MilterConnection {
   }
 
   #resume(): void {
-    this.#lastActive = this.#host.now();
+    this.#lastActive = this.#now();
     this.#sweep();
     this.#wake?.();
     this.#wake = undefined;

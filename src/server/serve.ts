@@ -3,8 +3,10 @@
  *
  * @module
  */
+import type { Link } from "../chain/link.ts";
 import type { Filter } from "../filter/mod.ts";
-import type { FilterPlan, MailReport, SessionHost } from "../session/plan.ts";
+import { InlineLink } from "../links/inline.ts";
+import type { MailReport, SessionHost } from "../session/plan.ts";
 import type { Failure, FailurePolicy } from "../session/policy.ts";
 import type { Connection, Listener } from "../transport/types.ts";
 import { type End, MilterConnection } from "./connection.ts";
@@ -65,6 +67,7 @@ class Server {
   readonly #open = new Set<MilterConnection>();
   readonly #host: SessionHost;
   readonly #now: () => number;
+  readonly #link: Link;
   #idle: (() => void) | undefined;
   #refused = 0;
 
@@ -73,6 +76,7 @@ class Server {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#now = options.now ?? (() => performance.now());
     const { log, filter } = options;
+    this.#link = new InlineLink({ ...filter, limits: this.#limits });
     const write = (level: "debug" | "info" | "warn" | "error") =>
     (
       message: string,
@@ -121,15 +125,9 @@ class Server {
       }
       return;
     }
-    const plan: FilterPlan = {
-      name: filter.name,
-      filter: filter.filter,
-      policy: filter.policy,
-      limits: this.#limits,
-      answerData: connection.delayedAck,
-    };
     const times = { idle: this.#limits.idle, hook: filter.timeout };
-    const milter = new MilterConnection(connection, plan, this.#host, times);
+    const session = this.#link.open(this.#host, connection.delayedAck);
+    const milter = new MilterConnection(connection, session, this.#now, this.#limits.frame, times);
     this.#open.add(milter);
     void milter.run().then((end) => {
       this.#open.delete(milter);

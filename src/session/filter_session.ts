@@ -42,11 +42,12 @@ const HOOK_NAMES: ReadonlyMap<number, string> = new Map<number, string>([
   [SMFIC.ABORT, "abort"],
 ]);
 
-/** One MTA connection as a filter sees it. */
+/** One MTA connection as a filter sees it. It fulfils `LinkSession` of the chain, which says more of each method. */
 export class FilterSession {
   readonly #plan: FilterPlan;
   readonly #filter: Filter;
   readonly #host: SessionHost;
+  readonly #answerData: boolean;
   readonly #connection: ConnectionView;
   readonly #hooks: HookCalls;
   readonly #pending = new PendingHook();
@@ -60,7 +61,9 @@ export class FilterSession {
   #failure: Failure | undefined;
   #closed = false;
 
-  constructor(plan: FilterPlan, host: SessionHost) {
+  /** @param answerData Negotiate for a carrier with delayed acknowledgements (TCP); see `wantsOf`. */
+  constructor(plan: FilterPlan, host: SessionHost, answerData = false) {
+    this.#answerData = answerData;
     this.#plan = plan;
     this.#filter = plan.filter;
     this.#host = host;
@@ -357,7 +360,7 @@ export class FilterSession {
         this.#host.failure(this.#failureOf("error", SMFIC.OPTNEG, messageOf(error)), error);
       }
     }
-    this.#hooks.terms = termsFor(this.#plan, offer, declared);
+    this.#hooks.terms = termsFor(this.#plan, offer, declared, this.#answerData);
     const { version, actions, protocol, macros } = this.#hooks.terms.agreement;
     encodeReply({ kind: "negotiate", version, actions, protocol, macros }, out);
     return undefined;

@@ -34,11 +34,12 @@ export const NO_TERMS: Terms = Object.freeze({
 /**
  * Works out the terms.
  *
+ * @param answerData As for `wantsOf`.
  * @throws {ProtocolError} `bad-value` for an offer that cannot be met.
  */
-export function termsFor(plan: FilterPlan, offer: Options, declared: Filter): Terms {
+export function termsFor(plan: FilterPlan, offer: Options, declared: Filter, answerData: boolean): Terms {
   const { filter } = plan;
-  const agreement = agree(offer, wantsOf(filter, plan.answerData, declared), plan.limits.frame);
+  const agreement = agree(offer, wantsOf(filter, answerData, declared), plan.limits.frame);
   const needs = needsOf(filter, declared);
   const spaced = (agreement.protocol & SMFIP.HDR_LEADSPC) !== 0;
   return {

@@ -24,8 +24,6 @@ export interface FilterPlan {
   readonly filter: Filter;
   readonly policy: FailurePolicy;
   readonly limits: MailLimits;
-  /** Negotiate for a carrier with delayed acknowledgements (TCP); see {@linkcode wantsOf}. */
-  readonly answerData: boolean;
 }
 
 /** Whom a session reports to, and whose clock it uses. */

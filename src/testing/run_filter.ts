@@ -136,7 +136,6 @@ class Run {
       filter,
       policy: options.policy ?? uniformPolicy(),
       limits: LIMITS,
-      answerData: false,
     };
     this.#session = new FilterSession(plan, {
       now: () => performance.now(),
