@@ -78,6 +78,6 @@ test("a stranger's bytes after good frames are a length over the limit", () => {
 
 test("what a stranger sent is shown escaped and short", () => {
   const said = foreignProtocol(latin1('GET /"\r\n\t\x1b[2J' + "x".repeat(500)));
-  assert(said !== undefined && !/[\r\n\x1b]/.test(said), said);
+  assert(said !== undefined && [..."\r\n\t\x1b"].every((control) => !said.includes(control)), said);
   assert(said.length < 200, said);
 });

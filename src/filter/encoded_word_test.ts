@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { decodeWords } from "./encoded_word.ts";
+
+const WORDS: readonly (readonly [text: string, decoded: string])[] = [
+  ["plain", "plain"],
+  ["", ""],
+  ["=?utf-8?Q?caf=C3=A9?=", "café"],
+  ["=?UTF-8?q?caf=c3=a9?=", "café"],
+  ["=?iso-8859-1?Q?caf=E9?=", "café"],
+  ["=?ISO-8859-15?Q?=A4?=", "€"],
+  ["=?windows-1252?Q?=80?=", "€"],
+  ["=?koi8-r?B?0NLJ18XU?=", "привет"],
+  ["=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=", "日本"],
+  ["=?gb2312?B?xOO6ww==?=", "你好"],
+  ["=?utf-8?B?Y2Fmw6k=?=", "café"],
+  ["=?utf-8?b?Y2Fmw6k?=", "café"],
+  ["=?utf-8?Q?a_b=5Fc?=", "a b_c"],
+  ["=?utf-8*en?Q?colour?=", "colour"],
+  ["Re: =?utf-8?Q?a?= and =?utf-8?Q?b?=!", "Re: a and b!"],
+  // Section 6.2: blanks between two words are not shown, those beside other text are.
+  ["=?utf-8?Q?a?= =?utf-8?Q?b?=", "ab"],
+  ["=?utf-8?Q?a?= \t  =?utf-8?Q?b?=", "ab"],
+  ["=?utf-8?Q?a?= b", "a b"],
+  ["=?utf-8?Q?a_?= =?utf-8?Q?b?=", "a b"],
+  ["(=?utf-8?Q?a?=)", "(a)"],
+  ["=?utf-8?Q?a?==?utf-8?Q?b?=", "ab"],
+  ["=?utf-8?Q??=", ""],
+  ["=?utf-8?B??=", ""],
+  // Broken bytes inside a word that is well formed.
+  ["=?utf-8?Q?=FF?=", "\ufffd"],
+  ["=?utf-8?Q?=4?=", "=4"],
+  ["=?utf-8?Q?100%?=", "100%"],
+  // What cannot be decoded stays.
+  ["=?no-such-charset?Q?a?=", "=?no-such-charset?Q?a?="],
+  ["=?utf-8?B?a?=", "=?utf-8?B?a?="],
+  ["=?utf-8?B?*?=", "=?utf-8?B?*?="],
+  ["=?utf-8?X?a?=", "=?utf-8?X?a?="],
+  ["=?utf-8?Q?a b?=", "=?utf-8?Q?a b?="],
+  ["=?utf-8?Q?a", "=?utf-8?Q?a"],
+  ["=?utf-8?Q?a?", "=?utf-8?Q?a?"],
+  ["=??Q?a?=", "=??Q?a?="],
+  ["=?=?=?", "=?=?=?"],
+  // Decoded once: what comes out is text.
+  ["=?utf-8?Q?=3D=3Futf-8=3FQ=3Fa=3F=3D?=", "=?utf-8?Q?a?="],
+  ["$&$1 =?utf-8?Q?$&=24?=", "$&$1 $&$"],
+];
+
+for (const [text, decoded] of WORDS) {
+  test(`encoded words: ${text}`, () => assert.equal(decodeWords(text), decoded));
+}
