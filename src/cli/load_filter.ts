@@ -139,17 +139,20 @@ function pathOf(url: URL): string {
 }
 
 function messageOf(error: unknown): string {
-  return printable(error instanceof Error ? error.message : String(error), 500);
+  const text = error instanceof Error ? error.message : String(error);
+  // A filter may list several mistakes in its options, one a line.
+  return text.slice(0, 4000).split("\n").map((line) => printable(line, 500)).join("\n");
 }
 
 function importProblem(error: unknown, { use }: FilterConfig, url: URL): string {
   const message = messageOf(error);
   // Deno names the module that it did not find: this one, or one that it imports.
-  if (/^Module not found/.test(message) && message.includes(url.href)) {
+  if (message.startsWith(`Module not found "${url.href}"`)) {
     return use.kind === "bundled" ? "no such filter is bundled" : "there is no such file";
   }
-  if (error instanceof Deno.errors.NotCapable) {
-    return `${message}; paths in the configuration are relative to the folder of the configuration file`;
+  // Deno gives this as a TypeError, not as NotCapable.
+  if (/^Requires \w+ access/.test(message)) {
+    return `Deno was started without a right that this needs: ${message}`;
   }
   return message;
 }

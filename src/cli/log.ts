@@ -7,7 +7,7 @@ import { configureSync, getLogger, type Logger, type LogRecord, resetSync } from
 import type { LOG_FORMATS, LOG_LEVELS } from "../config/schema.ts";
 import type { Log } from "../filter/mod.ts";
 import type { ServerLog } from "../server/serve.ts";
-import type { MailReport } from "../session/filter_session.ts";
+import type { MailReport } from "../session/plan.ts";
 import type { Failure } from "../session/policy.ts";
 import type { Output } from "./io.ts";
 import { jsonLine, type LogLine, textLine } from "./log_format.ts";

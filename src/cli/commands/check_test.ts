@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { DEFAULT_LIMITS } from "../../server/limits.ts";
+import { parseConfig } from "../../config/parse.ts";
+import { formatDuration, formatSize } from "../../config/units.ts";
+import { readArgs } from "../args.ts";
+import { CommandError } from "../command.ts";
+import { type TestIo, testIo, type TestIoOptions } from "../test_io.ts";
+import { command } from "./check.ts";
+
+const DEPLOY = new URL("../../../deploy/", import.meta.url);
+
+async function check(
+  args: readonly string[],
+  options?: TestIoOptions,
+): Promise<{ code: number; io: TestIo }> {
+  const io = testIo(options);
+  return { code: await command.run(readArgs(command.spec, args), io), io };
+}
+
+async function withFolder(
+  files: Record<string, string>,
+  use: (folder: string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "millrace_check_" });
+  try {
+    for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${folder}/${name}`, text);
+    await use(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const FILTER = `export default {
+  macros: { mail: ["{auth_authen}"] },
+  edits: ["addHeader"],
+  needs: ["client"],
+  rcpt() {},
+  endOfMessage(context) { context.addHeader("X-A", "b"); },
+};`;
+
+Deno.test("check prints what a filter wants from the MTA", async () => {
+  await withFolder({
+    "f.ts": FILTER,
+    "m.yaml": "listen: [inet:8891@127.0.0.1, unix:/run/m.sock]\nfilters: [{ use: ./f.ts, timeout: 90s }]\n",
+  }, async (folder) => {
+    const { code, io } = await check(["-c", `${folder}/m.yaml`]);
+    assert.equal(code, 0);
+    assert.equal(
+      io.out(),
+      `${folder}/m.yaml is fine.
+
+listen inet:8891@127.0.0.1
+  Postfix, main.cf       smtpd_milters = inet:127.0.0.1:8891
+  Sendmail, sendmail.mc  INPUT_MAIL_FILTER(\`millrace', \`S=inet:8891@127.0.0.1, F=T')dnl
+
+listen unix:/run/m.sock
+  Postfix, main.cf       smtpd_milters = unix:/run/m.sock
+  Sendmail, sendmail.mc  INPUT_MAIL_FILTER(\`millrace', \`S=unix:/run/m.sock, F=T')dnl
+
+filter f (./f.ts)
+  hooks              rcpt, endOfMessage
+  MTA waits at       rcpt, data, endOfMessage
+  MTA only sends     connect
+  not sent           helo, mail, unknown, header, endOfHeaders, body
+  may edit           addHeader
+  macros             mail {auth_authen}
+  one hook may take  90s
+  if it fails        tempfail
+`,
+    );
+    const json = JSON.parse((await check(["--json", "-c", `${folder}/m.yaml`])).io.out());
+    assert.deepEqual(json.filters[0].answered, ["rcpt", "data", "endOfMessage"]);
+    assert.deepEqual(json.filters[0].macros, { mail: ["{auth_authen}"] });
+    assert.equal(json.listen[0].postfix, "smtpd_milters = inet:127.0.0.1:8891");
+  });
+});
+
+Deno.test("check does not wait at DATA for a filter on Unix sockets only", async () => {
+  await withFolder({
+    "f.ts": FILTER,
+    "m.yaml": "listen: unix:/run/m.sock\nfilters: [{ use: ./f.ts }]\n",
+  }, async (folder) => {
+    const { io } = await check(["--json", "-c", `${folder}/m.yaml`]);
+    assert.deepEqual(JSON.parse(io.out()).filters[0].answered, ["rcpt", "endOfMessage"]);
+  });
+});
+
+Deno.test("check shows several filters, and says that this version runs one", async () => {
+  await withFolder({
+    "f.ts": FILTER,
+    "m.yaml": "listen: unix:/run/m.sock\nfilters:\n- use: ./f.ts\n- use: ./f.ts\n  name: second\n",
+  }, async (folder) => {
+    const io = testIo();
+    const run = command.run(readArgs(command.spec, ["-c", `${folder}/m.yaml`]), io);
+    await assert.rejects(
+      run,
+      (error) => error instanceof CommandError && /2 filters \(f, second\)/.test(error.message),
+    );
+    assert.match(io.out(), /filter f [^]*filter second /);
+  });
+});
+
+Deno.test("check says when the configuration cannot be read", async () => {
+  await assert.rejects(check(["-c", "/nowhere/m.yaml"]), {
+    message: 'Cannot read the configuration "/nowhere/m.yaml": there is no such file',
+    exitCode: 2,
+  });
+  await assert.rejects(check(["-c", "m.yaml"], { files: { "m.yaml": Uint8Array.of(0xff, 0xfe) } }), {
+    message: 'Cannot read the configuration "m.yaml": it is not UTF-8 text',
+  });
+  await assert.rejects(
+    check(["-c", "m.yaml"], { files: { "m.yaml": "lisen: x" } }),
+    /m\.yaml:1:1: unknown key "lisen"/,
+  );
+});
+
+Deno.test("the default configuration listens on loopback and runs a filter", async () => {
+  const { code, io } = await check(["-c", new URL("millrace.yaml", DEPLOY).pathname]);
+  assert.equal(code, 0);
+  assert.match(io.out(), /^listen inet:8891@127\.0\.0\.1$/m);
+  assert.match(io.out(), /^filter rules \(bundled:rules\)$/m);
+});
+
+/** The default configuration with one of its samples in use, in place of the filter that it runs. */
+function* samples(text: string): Generator<string> {
+  const uncommented = text.replace(/^( *)#(?=[^ #\n]| {2})/gm, "$1");
+  const [head, filters] = uncommented.split(/^filters:\n/m);
+  for (const filter of filters.split(/^(?= {2}- )/m)) {
+    if (filter.startsWith("  - ")) yield `${head}filters:\n${filter}`;
+  }
+}
+
+Deno.test("the samples in the default configuration are right", async () => {
+  const text = await Deno.readTextFile(new URL("millrace.yaml", DEPLOY));
+  const configs = [...samples(text)];
+  assert.equal(configs.length, 4);
+  const filters: string[] = [];
+  for (const sample of configs) {
+    const config = parseConfig(sample, { file: "sample" });
+    assert.equal(config.listen.length, 2);
+    assert.deepEqual(config.socket, { mode: 0o660, group: "postfix" });
+    filters.push(config.filters[0].name);
+    if (config.filters[0].use.kind === "bundled") {
+      assert.equal((await check(["-c", "s.yaml"], { files: { "s.yaml": sample } })).code, 0, sample);
+    }
+  }
+  assert.deepEqual(filters, ["rules", "rules", "footer", "my_filter"]);
+});
+
+Deno.test("the default configuration gives the defaults as they are", async () => {
+  const text = await Deno.readTextFile(new URL("millrace.yaml", DEPLOY));
+  const { connections, drain, body } = DEFAULT_LIMITS;
+  assert.ok(
+    text.includes(
+      `#limits: { connections: ${connections}, drain: ${formatDuration(drain)}, body: ${formatSize(body)} }`,
+    ),
+    "deploy/millrace.yaml shows other limits than src/server/limits.ts has",
+  );
+});

@@ -1,0 +1,242 @@
+/**
+ * `millrace try`: runs mails through the filters of a configuration, without network and mail server.
+ *
+ * @module
+ */
+import { printable } from "../../config/show.ts";
+import type { Reply } from "../../protocol/mod.ts";
+import { uniformPolicy } from "../../session/policy.ts";
+import type { Dialect } from "../../testing/edited_mail.ts";
+import { parseMail, renderMail } from "../../testing/eml.ts";
+import { type FilterRun, runFilter, type TestMail } from "../../testing/run_filter.ts";
+import { AddressError, parseAddress } from "../../transport/address.ts";
+import { type Command, CommandError, type Given, UsageError } from "../command.ts";
+import { withDeadline } from "../deadline.ts";
+import type { Io } from "../io.ts";
+import { CONFIG_OPTION, loadFilters, readConfig, readProblem } from "../load_config.ts";
+import { directLog } from "../log.ts";
+import { colorDiff, mailDiff } from "../mail_diff.ts";
+import { onlyFilter } from "../setup.ts";
+
+const DIALECTS: readonly Dialect[] = ["postfix", "sendmail"];
+
+/** The command. */
+export const command: Command = {
+  spec: {
+    name: "try",
+    summary: "Run mails through the filters offline: verdict, edits, difference",
+    operands: "MAIL.eml…",
+    operandCount: [1, 10_000],
+    options: [
+      CONFIG_OPTION,
+      { name: "from", value: "ADDRESS", summary: "Envelope sender, <> for none; default sender@example.org" },
+      {
+        name: "rcpt",
+        value: "ADDRESS",
+        many: true,
+        summary: "Envelope recipient; default recipient@example.com",
+      },
+      {
+        name: "client",
+        value: "HOST[IP]",
+        summary: "SMTP client, or its IP alone; default client.example.org[192.0.2.1]",
+      },
+      { name: "helo", value: "NAME", summary: "Name in HELO; default the client's host" },
+      { name: "mta", value: "NAME", summary: "Whose rules place edits: postfix (default) or sendmail" },
+      { name: "json", summary: "Print the results as JSON" },
+    ],
+    notes: `MAIL.eml is a mail as a file, with CRLF or LF line ends; - is standard input.
+Exit codes: 0 every mail got a verdict, 1 a filter failed or a file could not be read, 2 usage or configuration.`,
+  },
+  async run(given, io) {
+    const envelope = envelopeOf(given);
+    const dialect = dialectOf(given.value("mta"));
+    const read = await readConfig(given.value("config")!, io);
+    const unloaded = new AbortController();
+    try {
+      const loaded = await loadFilters(read, (name) => directLog(io.stderr, name), unloaded.signal);
+      const { config, filter } = onlyFilter(loaded);
+      const log = directLog(io.stderr, config.name);
+      const timed = withDeadline(filter, config.timeout);
+      const results: TryResult[] = [];
+      for (const file of given.operands) {
+        const message = await readMail(file, io);
+        const policy = uniformPolicy(config.onFailure);
+        const run = await runFilter(timed, { ...envelope, message }, { dialect, policy, log });
+        const result = resultOf(file, message, run);
+        results.push(result);
+        if (!given.has("json")) io.stdout.write(textOf(result, io.stdout.color));
+      }
+      if (given.has("json")) io.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
+      return results.some(({ failure }) => failure !== undefined) ? 1 : 0;
+    } finally {
+      unloaded.abort();
+    }
+  },
+};
+
+/** The result for one mail, as `--json` prints it. */
+interface TryResult {
+  readonly file: string;
+  readonly verdict: string;
+  /** The hook that gave the verdict. */
+  readonly stage: string;
+  readonly reply?: string;
+  readonly refused: FilterRun["refused"];
+  readonly edits: readonly Readonly<Record<string, string | number>>[];
+  /** The envelope after the edits; undefined if the mail is refused or discarded. */
+  readonly sender?: string;
+  readonly recipients?: readonly string[];
+  readonly quarantine?: string;
+  readonly failure?: { readonly kind: string; readonly hook: string; readonly message: string };
+  /** Unified diff of the mail; empty if it did not change. */
+  readonly diff: string;
+}
+
+function envelopeOf(given: Given): Omit<TestMail, "message"> {
+  const sender = given.value("from");
+  const recipients = given.values("rcpt");
+  const helo = given.value("helo");
+  const client = given.value("client");
+  return {
+    ...(sender !== undefined && { sender: sender.replace(/^<(.*)>$/, "$1") }),
+    ...(recipients.length > 0 && { recipients }),
+    ...(helo !== undefined && { helo }),
+    ...(client !== undefined && { client: clientOf(client) }),
+  };
+}
+
+/** `mx.example[192.0.2.7]`, or an IP address alone. */
+function clientOf(text: string): { readonly host: string; readonly address: string } {
+  const parts = /^([^\s[\]]+)?\[?([0-9A-Fa-f.:]+)\]?$/.exec(text);
+  const whole = /^([^\s[\]]+)\[([0-9A-Fa-f.:]+)\]$/.exec(text);
+  const [host, address] = whole ? [whole[1], whole[2]] : [undefined, parts?.[1] ? text : parts?.[2] ?? ""];
+  if (!isIp(address)) {
+    throw new UsageError(
+      `--client is "${
+        printable(text, 60)
+      }", expected HOST[IP] such as mx.example[192.0.2.7], or an IP address`,
+    );
+  }
+  return { host: host ?? `[${address}]`, address };
+}
+
+function isIp(text: string): boolean {
+  if (!/^[0-9.]+$/.test(text) && !text.includes(":")) return false;
+  try {
+    parseAddress(text.includes(":") ? `inet6:1@[${text}]` : `inet:1@${text}`);
+    return true;
+  } catch (error) {
+    if (error instanceof AddressError) return false;
+    throw error;
+  }
+}
+
+function dialectOf(text = "postfix"): Dialect {
+  const dialect = DIALECTS.find((name) => name === text.toLowerCase());
+  if (!dialect) throw new UsageError(`--mta is "${printable(text, 60)}", expected ${DIALECTS.join(" or ")}`);
+  return dialect;
+}
+
+async function readMail(file: string, io: Io): Promise<Uint8Array> {
+  try {
+    return await io.readFile(file);
+  } catch (error) {
+    throw new CommandError(`Cannot read the mail "${printable(file)}": ${readProblem(error)}`, 1, {
+      cause: error,
+    });
+  }
+}
+
+function resultOf(file: string, message: Uint8Array, run: FilterRun): TryResult {
+  const { verdict, stage, reply, refused, mail, failure } = run;
+  return {
+    file,
+    verdict,
+    stage,
+    reply,
+    refused,
+    edits: editsOf(run.edits),
+    sender: mail?.sender,
+    recipients: mail?.recipients,
+    quarantine: mail?.quarantine,
+    failure: failure && { kind: failure.kind, hook: failure.hook, message: failure.message },
+    diff: mail ? mailDiff(file, renderMail(parseMail(message)), renderMail(mail)) : "",
+  };
+}
+
+const decoder = new TextDecoder();
+
+/** The edits in the words of the filter API. */
+function editsOf(replies: readonly Reply[]): Readonly<Record<string, string | number>>[] {
+  const edits: Record<string, string | number>[] = [];
+  for (const reply of replies) {
+    const last = edits.at(-1);
+    // A new body comes in several frames.
+    if (reply.kind === "replaceBody" && last?.kind === "replaceBody") {
+      last.bytes = Number(last.bytes) + reply.chunk.length;
+    } else {
+      edits.push(editOf(reply));
+    }
+  }
+  return edits;
+}
+
+function editOf(reply: Reply): Record<string, string | number> {
+  switch (reply.kind) {
+    case "addHeader":
+      return { kind: "addHeader", name: decoder.decode(reply.name), value: decoder.decode(reply.value) };
+    case "insertHeader": {
+      const field = { name: decoder.decode(reply.name), value: decoder.decode(reply.value) };
+      // The far index is how a field is appended on both mail servers.
+      return reply.index >= 0x7fffffff
+        ? { kind: "addHeader", ...field }
+        : { kind: "insertHeader", index: reply.index, ...field };
+    }
+    case "changeHeader": {
+      const place = { name: decoder.decode(reply.name), nth: reply.index };
+      return reply.value.length === 0
+        ? { kind: "removeHeader", ...place }
+        : { kind: "changeHeader", ...place, value: decoder.decode(reply.value) };
+    }
+    case "replaceBody":
+      return { kind: "replaceBody", bytes: reply.chunk.length };
+    case "addRecipient":
+      return { kind: "addRecipient", address: decoder.decode(reply.address) };
+    case "addRecipientWithArgs":
+    case "changeSender": {
+      const kind = reply.kind === "changeSender" ? "changeSender" : "addRecipient";
+      const address = decoder.decode(reply.address);
+      return reply.args === undefined
+        ? { kind, address }
+        : { kind, address, args: decoder.decode(reply.args) };
+    }
+    case "removeRecipient":
+      return { kind: "removeRecipient", address: decoder.decode(reply.address) };
+    case "quarantine":
+      return { kind: "quarantine", reason: decoder.decode(reply.reason) };
+    default:
+      return { kind: reply.kind };
+  }
+}
+
+function textOf(result: TryResult, color: boolean): string {
+  const { file, verdict, stage, reply, refused, edits, failure, diff } = result;
+  const strong = (text: string) => color ? `\x1b[1m${text}\x1b[0m` : text;
+  const lines = [
+    `${printable(file)}: ${strong(verdict)} at ${stage}${reply ? `: ${printable(reply, 1000)}` : ""}`,
+  ];
+  if (failure) {
+    lines.push(`  failed in ${failure.hook} (${failure.kind}): ${printable(failure.message, 500)}`);
+  }
+  for (const { recipient, reply } of refused) {
+    lines.push(`  refused ${printable(recipient)}${reply ? `: ${printable(reply, 1000)}` : ""}`);
+  }
+  for (const { kind, ...values } of edits) lines.push(`  ${kind}${editText(values)}`);
+  return `${lines.join("\n")}\n${color ? colorDiff(diff) : diff}`;
+}
+
+function editText(values: Readonly<Record<string, string | number>>): string {
+  return Object.entries(values).map(([key, value]) => ` ${key}=${printable(JSON.stringify(value), 300)}`)
+    .join("");
+}
