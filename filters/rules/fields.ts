@@ -10,26 +10,36 @@ const FIELD_NAME = /^[!-9;-~]{1,76}$/;
 
 /** A value in a message: short and on one line. */
 export function show(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object" && value !== null && !(value instanceof Date)) return "a map";
   const text = JSON.stringify(value) ?? "nothing";
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
 /** The message for a value of a wrong kind. */
 export function expected(what: string): { error: (issue: { readonly input?: unknown }) => string } {
+  return { error: ({ input }) => `${describe(input)}, expected ${what}` };
+}
+
+function describe(input: unknown): string {
+  if (input === undefined) return "is missing";
+  return input === null ? "is empty" : `is ${show(input)}`;
+}
+
+/** As {@linkcode expected}, for a text. */
+function expectedText(what: string): { error: (issue: { readonly input?: unknown }) => string } {
   return {
     error: ({ input }) => {
-      if (input === undefined || input === null) return `is empty, expected ${what}`;
-      const advice = typeof input === "string" || typeof input === "object"
-        ? ""
-        : "; put it in quotes if it is a text";
-      return `is ${show(input)}, expected ${what}${advice}`;
+      // YAML reads 1, 1.5, yes and dates as something else.
+      const scalar = typeof input === "number" || typeof input === "boolean" || input instanceof Date;
+      return `${describe(input)}, expected ${what}${scalar ? " in quotes" : ""}`;
     },
   };
 }
 
 /** A text that `parse` turns into a value; what `parse` throws becomes the message, after the quoted text. */
 export function parsed<T>(what: string, parse: (text: string) => T) {
-  return z.string(expected(what)).transform((text, context): T => {
+  return z.string(expectedText(what)).transform((text, context): T => {
     try {
       return parse(text);
     } catch (error) {

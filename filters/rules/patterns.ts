@@ -77,24 +77,30 @@ function repeatsChoice(body: string): boolean {
       if (body[at + 1] === "?") at++;
     } else if (char === ")") {
       const choice = open.pop() === true;
-      const repeated = repetition(body, at + 1);
-      if (choice && repeated === "many") return true;
+      if (choice && repetition(body, at + 1).most > 1) return true;
       if (choice) open[open.length - 1] = true;
-    } else if (char === "|" || repetition(body, at) !== undefined) {
+    } else if (char === "|" || isChoice(repetition(body, at))) {
       open[open.length - 1] = true;
     }
   }
   return false;
 }
 
-/** The repetition that begins at a place: of more than one, or only of none or one. */
-function repetition(body: string, at: number): "many" | "optional" | undefined {
-  if (body[at] === "*" || body[at] === "+") return "many";
-  if (body[at] === "?") return "optional";
-  const counted = /^\{(\d+)(,?)(\d*)\}/.exec(body.slice(at, at + 24));
-  if (counted === null) return undefined;
+type Repetition = { readonly least: number; readonly most: number };
+
+function isChoice({ least, most }: Repetition): boolean {
+  return least !== most;
+}
+
+/** The repetition that is written at a place; once and no more where there is none. */
+function repetition(body: string, at: number): Repetition {
+  if (body[at] === "*") return { least: 0, most: Infinity };
+  if (body[at] === "+") return { least: 1, most: Infinity };
+  if (body[at] === "?") return { least: 0, most: 1 };
+  const counted = /^\{(\d+)(,?)(\d*)\}/.exec(body.slice(at));
+  if (counted === null) return { least: 1, most: 1 };
   const [, least, comma, most] = counted;
-  return Number(comma === "" ? least : most === "" ? Infinity : most) > 1 ? "many" : "optional";
+  return { least: Number(least), most: comma === "" ? Number(least) : most === "" ? Infinity : Number(most) };
 }
 
 /** The time that a glob takes grows only with text × pattern: after a mismatch only the last `*` is tried anew. */

@@ -43,6 +43,11 @@ const size = z.union([z.number(), z.string()], expected('a size such as "10MiB"'
   },
 );
 
+const HEADER = "a map from field name to pattern";
+const headers = z.record(fieldName, patterns((text) => parsePattern(text, false)), {
+  error: (issue) => issue.code === "invalid_key" ? issue.issues[0]?.message : expected(HEADER).error(issue),
+}).refine((fields) => Object.keys(fields).length > 0, `is empty, expected ${HEADER}`);
+
 /** Schema of a `when`. */
 export const when: z.ZodType<Condition> = z.lazy(() => {
   const many = z.array(when, expected("a list of conditions")).min(
@@ -57,13 +62,7 @@ export const when: z.ZodType<Condition> = z.lazy(() => {
     sender_domain: domains.optional(),
     recipient: addresses.optional(),
     recipient_domain: domains.optional(),
-    header: z.record(
-      fieldName,
-      patterns((text) => parsePattern(text, false)),
-      expected("a map from name to pattern"),
-    )
-      .refine((fields) => Object.keys(fields).length > 0, "is empty, expected a map from name to pattern")
-      .optional(),
+    header: headers.optional(),
     header_missing: oneOrMany(fieldName, "at least one header field name").optional(),
     size: map({ over: size.optional(), under: size.optional() }, "a map")
       .refine((value) => Object.keys(value).length > 0, "is empty, expected over, under or both")
@@ -92,7 +91,8 @@ export const when: z.ZodType<Condition> = z.lazy(() => {
     if (value.all) of.push(...value.all);
     if (value.any) of.push({ kind: "any", of: value.any });
     if (value.not) of.push({ kind: "not", of: value.not });
-    if (of.length === 0) {
+    // An unknown key is told already.
+    if (of.length === 0 && context.issues.length === 0) {
       context.addIssue({
         code: "custom",
         message: "is empty, expected a condition; leave it out to match all mail",
