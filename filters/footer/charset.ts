@@ -27,6 +27,16 @@ const UNFIT = /^(?:utf7|utf16|utf32|ucs|unicode|iso10646|cesu|hz|iso2022|imap|ba
 const UNKNOWN_8BIT = /^(?:unknown-8bit|x-unknown)$/;
 const ASCII_PROBE = "\t !\"#$%&'()*+,-./0123456789:;<=>?@AZ[\\]^_`az{|}~";
 
+// iconv-lite writes these with the extensions of their vendors, which a reader that takes the label at its word cannot
+// read. So only rows that all have are written; a footer with other characters makes the text UTF-8.
+const COMMON: Readonly<Record<string, RegExp>> = {
+  "gbk": /^(?:[\0-\x7f]|[\xa1\xa3-\xa5\xb0-\xf7][\xa1-\xfe])*$/,
+  "big5": /^(?:[\0-\x7f]|[\xa1\xa2\xa4-\xc5\xc9-\xf8][\x40-\x7e\xa1-\xfe])*$/,
+  "shift_jis": /^(?:[\0-\x7f\xa1-\xdf]|[\x81-\x84\x88-\x9f\xe0-\xe9][\x40-\x7e\x80-\xfc])*$/,
+  "euc-jp": /^(?:[\0-\x7f]|\x8e[\xa1-\xdf]|[\xa1-\xa8\xb0-\xf3][\xa1-\xfe])*$/,
+  "euc-kr": /^(?:[\0-\x7f]|[\xa1\xa3-\xac\xb0-\xfd][\xa1-\xfe])*$/,
+};
+
 /** The charset of a label (RFC 2978); undefined if the footer cannot be written in it. */
 export function charsetOf(label: string): Charset | undefined {
   const name = label.trim().toLowerCase();
@@ -39,14 +49,14 @@ export function charsetOf(label: string): Charset | undefined {
   if (/^iso-2022-jp/.test(name)) {
     return { encode: encodeAscii, decode: (bytes) => decodeAs(name, bytes), takesAscii: isInAscii };
   }
-  if (name.length > 40 || UNFIT.test(name.replace(/[^0-9a-z]/g, ""))) return undefined;
-  if (!iconv.encodingExists(name)) return undefined;
-  if (latin1(iconv.encode(ASCII_PROBE, name)) !== ASCII_PROBE) return undefined;
+  const family = familyOf(name);
+  if (name.length > 40 || UNFIT.test(family ?? "") || UNFIT.test(name.replace(/[^0-9a-z]/g, ""))) {
+    return undefined;
+  }
+  const known = iconv.encodingExists(name) && latin1(iconv.encode(ASCII_PROBE, name)) === ASCII_PROBE;
+  if (!known && family === undefined) return undefined;
   return {
-    encode(text) {
-      const bytes = iconv.encode(text, name);
-      return iconv.decode(bytes, name, { stripBOM: false }) === text ? bytes : undefined;
-    },
+    encode: (text) => encodeAscii(text) ?? (known ? encodeAs(name, family, text) : undefined),
     decode: (bytes) => decodeAs(name, bytes),
     takesAscii: () => true,
   };
@@ -55,6 +65,22 @@ export function charsetOf(label: string): Charset | undefined {
 /** Is every character ASCII? */
 export function isAscii(text: string): boolean {
   return /^\p{ASCII}*$/u.test(text);
+}
+
+function encodeAs(name: string, family: string | undefined, text: string): Uint8Array | undefined {
+  const bytes = iconv.encode(text, name);
+  if (iconv.decode(bytes, name, { stripBOM: false }) !== text) return undefined;
+  if (family === undefined) return bytes.length === text.length ? bytes : undefined;
+  return COMMON[family]?.test(latin1(bytes)) ?? true ? bytes : undefined;
+}
+
+/** The encoding that the WHATWG standard has for a label. */
+function familyOf(label: string): string | undefined {
+  try {
+    return new TextDecoder(label).encoding;
+  } catch {
+    return undefined;
+  }
 }
 
 function encodeAscii(text: string): Uint8Array | undefined {

@@ -13,6 +13,7 @@ export type TransferEncoding = "7bit" | "8bit" | "binary" | "quoted-printable" |
 
 const CR = 0x0d, LF = 0x0a, EQUALS = 0x3d, SPACE = 0x20, TAB = 0x09;
 const LINE = 76;
+const SOFT_BREAK = "=\r\n";
 const HEX = "0123456789ABCDEF";
 
 /** Bytes as a string, one character a byte. (The `latin1` of TextDecoder is windows-1252, which is not that.) */
@@ -72,20 +73,22 @@ export function insert(
     return content.at(-1) === LF ? concat(whole, Uint8Array.of(CR, LF)) : whole;
   }
   if (encoding !== "quoted-printable") return concat(content.subarray(0, at), piece, content.subarray(at));
-  const end = at === decoded.length ? content.length : decodeQuoted(content, at).consumed;
-  const before = content.subarray(0, end);
-  const after = content.subarray(end);
-  const soft = Uint8Array.of(EQUALS, CR, LF);
-  let lead = new Uint8Array();
-  if (before.length > 0 && before.at(-1) !== LF) {
-    // A lone "=" at the end is a soft line break that lacks its line end. A hard break needs none before it.
-    if (after.length === 0 && /=[ \t]*$/.test(latin1(before.subarray(-LINE * 2)))) {
-      lead = Uint8Array.of(CR, LF);
-    } else if (!(piece[0] === CR && piece[1] === LF)) lead = soft;
-  }
+  const atEnd = at === decoded.length;
+  // Blanks at the end mean nothing (RFC 2045 section 6.7, rule 3), but would if something came behind them.
+  const before = atEnd ? trimBlanks(content) : content.subarray(0, decodeQuoted(content, at).consumed);
+  const after = atEnd ? new Uint8Array() : content.subarray(before.length);
   const coded = encodeQuoted(piece);
-  const tail = after.length > 0 && coded.length > 0 && coded.at(-1) !== LF ? soft : new Uint8Array();
-  return concat(before, lead, coded, tail, after);
+  const tail = after.length > 0 && coded.at(-1) !== LF ? SOFT_BREAK : "";
+  return concat(before, fromLatin1(leadOf(before.at(-1), atEnd, piece)), coded, fromLatin1(tail), after);
+}
+
+/** What a piece needs before it in quoted-printable, so that neither line grows too long nor meaning changes. */
+function leadOf(last: number | undefined, atEnd: boolean, piece: Uint8Array): string {
+  if (last === undefined || last === LF) return "";
+  // A lone "=" at the very end is a soft line break that lacks its line end.
+  if (atEnd && last === EQUALS) return "\r\n";
+  const kept = last !== EQUALS && last !== SPACE && last !== TAB;
+  return kept && piece[0] === CR && piece[1] === LF ? "" : SOFT_BREAK;
 }
 
 /** Decodes quoted-printable up to a decoded length; `consumed` is how far that is in the encoded text. */
@@ -151,6 +154,12 @@ function encodeQuoted(content: Uint8Array): Uint8Array {
   }
   out.push(line);
   return fromLatin1(out.join("\r\n"));
+}
+
+function trimBlanks(content: Uint8Array): Uint8Array {
+  let end = content.length;
+  while (end > 0 && (content[end - 1] === SPACE || content[end - 1] === TAB)) end--;
+  return content.subarray(0, end);
 }
 
 function skipBlanks(content: Uint8Array, from: number): number {

@@ -1,0 +1,38 @@
+// Runs the footer filter on whole mails; no tests of its own, but not part of the filter either.
+import assert from "node:assert/strict";
+import { renderMail } from "../../src/testing/eml.ts";
+import { type FilterRun, runFilter } from "../../src/testing/run_filter.ts";
+import footerFilter from "./mod.ts";
+
+/** The filter's options, as the configuration has them. */
+export type Options = Readonly<Record<string, unknown>>;
+
+const LOG = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** One character a byte, in both directions. */
+export function bytesOf(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+}
+export function textOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
+
+/** Runs a mail file through the filter. */
+export async function run(
+  options: Options,
+  message: Uint8Array,
+  sender = "anna@example.org",
+): Promise<FilterRun> {
+  const filter = footerFilter({ options, log: LOG, signal: new AbortController().signal });
+  const result = await runFilter(filter, { message, sender });
+  assert.equal(result.verdict, "continue");
+  return result;
+}
+
+/** The mail as it is delivered; both with one character a byte and LF as line end. */
+export async function runText(options: Options, message: string, sender?: string): Promise<string> {
+  const { mail } = await run(options, bytesOf(message.replaceAll("\n", "\r\n")), sender);
+  assert(mail);
+  assert(!/(^|[^\r])\n/.test(textOf(mail.body)), "a bare LF in the body");
+  return textOf(renderMail(mail)).replaceAll("\r\n", "\n");
+}
