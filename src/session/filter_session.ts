@@ -7,7 +7,6 @@
  * @module
  */
 import type { Filter, Verdict } from "../filter/mod.ts";
-import { accept, reject, tempfail } from "../filter/mod.ts";
 import {
   Effect,
   encodeReply,
@@ -30,7 +29,7 @@ import { HookCalls, OverLimit } from "./hook_calls.ts";
 import { editRules, editsOffered, NO_TERMS, termsFor } from "./negotiation.ts";
 import { goesOn, isThenable, PendingHook } from "./pending.ts";
 import type { FilterPlan, SessionHost } from "./plan.ts";
-import type { Failure, FailureKind, Outcome } from "./policy.ts";
+import { type Failure, type FailureKind, verdictOf } from "./policy.ts";
 import type { Transaction } from "./transaction.ts";
 import { checkVerdict, encodeVerdict, verdictText } from "./verdicts.ts";
 import { STAGES } from "./wants.ts";
@@ -388,12 +387,6 @@ export class FilterSession {
       failure: this.#failure,
     });
   }
-}
-
-/** A policy's outcome as a verdict; the MTA's own text tells the client no more than that. */
-function verdictOf(outcome: Outcome): Verdict {
-  if (outcome === "accept") return accept();
-  return outcome === "reject" ? reject() : tempfail();
 }
 
 function messageOf(error: unknown): string {

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { accept, reject, tempfail, type Verdict } from "../filter/mod.ts";
+
 /** What happens to the mail when its filter fails. `accept`: as if the filter were not there. */
 export type Outcome = "tempfail" | "accept" | "reject";
 
@@ -16,7 +18,27 @@ export type FailureKind =
   /** A hook returned what is no verdict, or none that is legal at its stage. */
   | "bad-verdict"
   /** The mail is larger than the limits for what the filter wants kept. */
-  | "limit";
+  | "limit"
+  /** The sandbox ended by itself, or with another mail's failure. */
+  | "crash"
+  /** The sandbox took more memory than granted. */
+  | "memory"
+  /** The sandbox answered what the protocol does not allow. */
+  | "protocol"
+  /** The filter could not be loaded or started, or is held back after repeated failures. */
+  | "unavailable";
+
+/** Every kind, for configurations and checks. */
+export const FAILURE_KINDS: readonly FailureKind[] = Object.freeze([
+  "error",
+  "timeout",
+  "bad-verdict",
+  "limit",
+  "crash",
+  "memory",
+  "protocol",
+  "unavailable",
+]);
 
 /** The outcome for each kind of failure. */
 export type FailurePolicy = Readonly<Record<FailureKind, Outcome>>;
@@ -34,5 +56,11 @@ export interface Failure {
 
 /** The same outcome for every kind. Without a configuration it is tempfail: the MTA keeps the mail and tries again. */
 export function uniformPolicy(outcome: Outcome = "tempfail"): FailurePolicy {
-  return Object.freeze({ error: outcome, timeout: outcome, "bad-verdict": outcome, limit: outcome });
+  return Object.freeze(Object.fromEntries(FAILURE_KINDS.map((kind) => [kind, outcome])) as FailurePolicy);
+}
+
+/** A policy's outcome as a verdict; the MTA's own text tells the client no more than that. */
+export function verdictOf(outcome: Outcome): Verdict {
+  if (outcome === "accept") return accept();
+  return outcome === "reject" ? reject() : tempfail();
 }
