@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Node, scanYaml } from "./yaml_scan.ts";
+import type { Node } from "./yaml_cursor.ts";
+import { scanYaml } from "./yaml_scan.ts";
 
 /** A place in a text; line and column count from 1, columns in UTF-16 units as editors do. */
 export interface Position {

@@ -8,99 +8,29 @@
  *
  * @module
  */
-
-/** An entry of a map: offset of its key, and its value. */
-export interface Entry {
-  readonly keyAt: number;
-  readonly value: Node;
-}
-
-/** A value and the offset where it begins; `opaque` is what the scanner does not look into. */
-export type Node =
-  | { readonly kind: "map"; readonly at: number; readonly entries: Map<string, Entry> }
-  | { readonly kind: "list"; readonly at: number; readonly items: Node[] }
-  | { readonly kind: "scalar"; readonly at: number; readonly source: string }
-  | { readonly kind: "opaque"; readonly at: number };
+import { type Entry, isBlank, isBreak, keyText, type Node, Stuck, YamlCursor } from "./yaml_cursor.ts";
 
 /** Deeper nesting is located at the parent on this level; keeps hostile texts from using up the stack. */
 const MAX_DEPTH = 64;
 
-/** Thrown inside the scanner to stop at what it does not know; never leaves this module. */
-class Stuck extends Error {}
-
-class Scanner {
-  readonly #text: string;
-  #at = 0;
+class Scanner extends YamlCursor {
   #depth = 0;
-
-  constructor(text: string) {
-    this.#text = text;
-  }
 
   /** Scans the first document. What was scanned before the scanner got stuck stays usable. */
   document(): Node {
     let root: Node = { kind: "opaque", at: 0 };
     try {
-      this.#skipToContent();
-      while (this.#text[this.#at] === "%" && this.#column() === 0) {
-        this.#skipLine();
-        this.#skipToContent();
+      this.skipToContent();
+      while (this.text[this.at] === "%" && this.column() === 0) {
+        this.skipLine();
+        this.skipToContent();
       }
-      if (this.#isMarker("---")) {
-        this.#at += 3;
-        this.#skipToContent();
-      }
+      this.skipDocumentStart();
       this.#block(-1, (node) => root = node);
     } catch (error) {
       if (!(error instanceof Stuck)) throw error;
     }
     return root;
-  }
-
-  #column(): number {
-    return this.#at - this.#lineStart();
-  }
-
-  #lineStart(): number {
-    let start = this.#at;
-    while (start > 0 && this.#text[start - 1] !== "\n" && this.#text[start - 1] !== "\r") start--;
-    return start;
-  }
-
-  #isMarker(marker: string): boolean {
-    return this.#text.startsWith(marker, this.#at) && this.#column() === 0 &&
-      isBlank(this.#text[this.#at + 3]);
-  }
-
-  #atEnd(): boolean {
-    return this.#at >= this.#text.length || this.#isMarker("---") || this.#isMarker("...");
-  }
-
-  #skipLine(): void {
-    while (this.#at < this.#text.length && !isBreak(this.#text[this.#at])) this.#at++;
-  }
-
-  /** Skips blanks on this line. */
-  #skipBlanks(): void {
-    while (this.#text[this.#at] === " " || this.#text[this.#at] === "\t") this.#at++;
-  }
-
-  /** Skips blanks, line ends and comments; tells whether a line ended. */
-  #skipToContent(): boolean {
-    let broke = false;
-    for (;;) {
-      const char = this.#text[this.#at];
-      if (char === " " || char === "\t") {
-        this.#at++;
-      } else if (isBreak(char)) {
-        broke = true;
-        this.#at++;
-      } else if (char === "#" && (this.#at === 0 || isBlank(this.#text[this.#at - 1]))) {
-        this.#skipLine();
-      } else {
-        return broke;
-      }
-    }
   }
 
   /**
@@ -109,58 +39,47 @@ class Scanner {
    */
   #block(parent: number, found: (node: Node) => void): void {
     if (++this.#depth > MAX_DEPTH) throw new Stuck();
-    const start = this.#at;
-    const properties = this.#skipProperties();
-    if (this.#atEnd() || this.#column() <= parent) {
+    const start = this.at;
+    const properties = this.skipProperties();
+    if (this.atEnd() || this.column() <= parent) {
       found({ kind: "scalar", at: start, source: "" });
     } else {
-      const char = this.#text[this.#at];
-      if (char === "-" && isBlank(this.#text[this.#at + 1])) this.#blockList(found);
-      else if (char === "?" && isBlank(this.#text[this.#at + 1])) throw new Stuck();
+      const char = this.text[this.at];
+      if (char === "-" && isBlank(this.text[this.at + 1])) this.#blockList(found);
+      else if (char === "?" && isBlank(this.text[this.at + 1])) throw new Stuck();
       else if (char === "|" || char === ">") this.#blockScalar(parent, found);
       else this.#mapOrSingle(parent, properties, found);
     }
     this.#depth--;
   }
 
-  /** Skips anchor and tag; gives where the node began if there were any on its own line. */
-  #skipProperties(): number | undefined {
-    const start = this.#at;
-    let broke = false;
-    while (this.#text[this.#at] === "&" || this.#text[this.#at] === "!") {
-      while (!isBlank(this.#text[this.#at])) this.#at++;
-      broke = this.#skipToContent() || broke;
-    }
-    return this.#at === start || broke ? undefined : start;
-  }
-
   #blockList(found: (node: Node) => void): void {
-    const column = this.#column();
-    const list = { kind: "list" as const, at: this.#at, items: [] as Node[] };
+    const column = this.column();
+    const list = { kind: "list" as const, at: this.at, items: [] as Node[] };
     found(list);
     while (
-      !this.#atEnd() && this.#column() === column && this.#text[this.#at] === "-" &&
-      isBlank(this.#text[this.#at + 1])
+      !this.atEnd() && this.column() === column && this.text[this.at] === "-" &&
+      isBlank(this.text[this.at + 1])
     ) {
-      const dash = this.#at++;
+      const dash = this.at++;
       const index = list.items.length;
       list.items.push({ kind: "scalar", at: dash, source: "" });
-      this.#skipToContent();
-      if (this.#atEnd() || this.#column() <= column) continue;
+      this.skipToContent();
+      if (this.atEnd() || this.column() <= column) continue;
       this.#block(column, (node) => list.items[index] = node);
-      this.#skipToContent();
+      this.skipToContent();
     }
   }
 
   /** A block map, or a single scalar, alias or flow collection: told apart by a colon behind the first token. */
   #mapOrSingle(parent: number, properties: number | undefined, found: (node: Node) => void): void {
-    const at = properties ?? this.#at;
-    const column = at - this.#lineStart();
-    const first = this.#at;
+    const at = properties ?? this.at;
+    const column = at - this.lineStart();
+    const first = this.at;
     const single = this.#token(parent, true);
-    const end = this.#at;
-    if (!this.#skipColon()) {
-      this.#at = end;
+    const end = this.at;
+    if (!this.skipColon()) {
+      this.at = end;
       found(single);
       return;
     }
@@ -168,14 +87,14 @@ class Scanner {
     found(map);
     this.#entry(map.entries, first, keyText(single), column);
     for (;;) {
-      this.#skipToContent();
-      if (this.#atEnd() || this.#column() !== column) return;
-      if (this.#text[this.#at] === "-" && isBlank(this.#text[this.#at + 1])) return;
-      if (this.#text[this.#at] === "?" && isBlank(this.#text[this.#at + 1])) throw new Stuck();
-      const keyAt = this.#at;
-      this.#skipProperties();
+      this.skipToContent();
+      if (this.atEnd() || this.column() !== column) return;
+      if (this.text[this.at] === "-" && isBlank(this.text[this.at + 1])) return;
+      if (this.text[this.at] === "?" && isBlank(this.text[this.at + 1])) throw new Stuck();
+      const keyAt = this.at;
+      this.skipProperties();
       const key = this.#token(column, true);
-      if (!this.#skipColon()) throw new Stuck();
+      if (!this.skipColon()) throw new Stuck();
       this.#entry(map.entries, keyAt, keyText(key), column);
     }
   }
@@ -185,36 +104,28 @@ class Scanner {
     const set = (value: Node) => entries.set(key, { keyAt, value });
     // A value that is not there is located at its key.
     set({ kind: "scalar", at: keyAt, source: "" });
-    const broke = this.#skipToContent();
-    if (this.#atEnd()) return;
-    const here = this.#column();
+    const broke = this.skipToContent();
+    if (this.atEnd()) return;
+    const here = this.column();
     // A list may stand as deep as the key that it belongs to.
-    const listBelow = here === column && this.#text[this.#at] === "-" && isBlank(this.#text[this.#at + 1]);
+    const listBelow = here === column && this.text[this.at] === "-" && isBlank(this.text[this.at + 1]);
     if (broke && here <= column && !listBelow) return;
     this.#block(listBelow ? column - 1 : column, set);
   }
 
-  /** Skips blanks and the colon of a key; gives false if there is none on this line. */
-  #skipColon(): boolean {
-    this.#skipBlanks();
-    if (this.#text[this.#at] !== ":" || !isBlank(this.#text[this.#at + 1])) return false;
-    this.#at++;
-    return true;
-  }
-
   /** A flow collection, alias, quoted or plain scalar in block context. */
   #token(parent: number, block: boolean): Node {
-    const at = this.#at;
-    switch (this.#text[at]) {
+    const at = this.at;
+    switch (this.text[at]) {
       case "[":
       case "{":
         return this.#flow();
       case '"':
       case "'":
-        return this.#quoted();
+        return this.quoted();
       case "*":
-        while (!isBlank(this.#text[this.#at]) && !(!block && /[,\[\]{}]/.test(this.#text[this.#at]))) {
-          this.#at++;
+        while (!isBlank(this.text[this.at]) && !(!block && /[,\[\]{}]/.test(this.text[this.at]))) {
+          this.at++;
         }
         return { kind: "opaque", at };
       default:
@@ -222,169 +133,119 @@ class Scanner {
     }
   }
 
-  #quoted(): Node {
-    const at = this.#at;
-    const quote = this.#text[this.#at++];
-    for (; this.#at < this.#text.length; this.#at++) {
-      const char = this.#text[this.#at];
-      if (char === "\\" && quote === '"') this.#at++;
-      else if (char === quote && quote === "'" && this.#text[this.#at + 1] === "'") this.#at++;
-      else if (char === quote) {
-        this.#at++;
-        return { kind: "scalar", at, source: this.#text.slice(at, this.#at) };
-      }
-    }
-    throw new Stuck();
-  }
-
   /** A plain scalar; further lines that stand deeper than `parent` belong to it unless it turns out to be a key. */
   #plainBlock(parent: number): Node {
-    const at = this.#at;
-    let end = this.#plainLine(false);
+    const at = this.at;
+    let end = this.plainLine(false);
     for (;;) {
-      this.#at = end;
-      this.#skipBlanks();
-      const char = this.#text[this.#at];
+      this.at = end;
+      this.skipBlanks();
+      const char = this.text[this.at];
       if (char === ":" || char === "#" || !isBreak(char)) break;
-      while (isBlank(this.#text[this.#at]) && this.#at < this.#text.length) this.#at++;
-      if (this.#atEnd() || this.#column() <= parent || this.#text[this.#at] === "#") break;
-      end = this.#plainLine(false);
+      while (isBlank(this.text[this.at]) && this.at < this.text.length) this.at++;
+      if (this.atEnd() || this.column() <= parent || this.text[this.at] === "#") break;
+      end = this.plainLine(false);
     }
-    this.#at = end;
-    return { kind: "scalar", at, source: this.#text.slice(at, end) };
+    this.at = end;
+    return { kind: "scalar", at, source: this.text.slice(at, end) };
   }
 
   #plainFlow(): Node {
-    const at = this.#at;
-    let end = this.#plainLine(true);
+    const at = this.at;
+    let end = this.plainLine(true);
     for (;;) {
-      this.#at = end;
-      this.#skipToContent();
-      const char = this.#text[this.#at];
+      this.at = end;
+      this.skipToContent();
+      const char = this.text[this.at];
       if (char === undefined || /[,\[\]{}:]/.test(char)) break;
-      end = this.#plainLine(true);
+      end = this.plainLine(true);
     }
-    this.#at = end;
-    return { kind: "scalar", at, source: this.#text.slice(at, end) };
-  }
-
-  /** Runs to the end of the plain text on this line; gives where it ends without blanks. */
-  #plainLine(flow: boolean): number {
-    const start = this.#at;
-    let end = start;
-    for (; this.#at < this.#text.length; this.#at++) {
-      const char = this.#text[this.#at];
-      const next = this.#text[this.#at + 1];
-      if (isBreak(char) || flow && /[,\[\]{}]/.test(char)) break;
-      if (char === ":" && (isBlank(next) || flow && /[,\[\]{}]/.test(next))) break;
-      if (char === "#" && isBlank(this.#text[this.#at - 1])) break;
-      if (char !== " " && char !== "\t") end = this.#at + 1;
-    }
-    // Nothing taken means a character that starts no scalar: going on would never end.
-    if (end === start) throw new Stuck();
-    return end;
+    this.at = end;
+    return { kind: "scalar", at, source: this.text.slice(at, end) };
   }
 
   /** A literal or folded scalar: its lines stand deeper than the parent, or are empty. */
   #blockScalar(parent: number, found: (node: Node) => void): void {
-    found({ kind: "opaque", at: this.#at });
-    this.#skipLine();
-    while (this.#at < this.#text.length) {
-      const lineEnd = this.#at;
-      this.#at += this.#text.startsWith("\r\n", this.#at) ? 2 : 1;
-      while (this.#text[this.#at] === " ") this.#at++;
-      if (isBreak(this.#text[this.#at]) || this.#at >= this.#text.length) continue;
-      if (this.#column() <= parent || this.#atEnd()) {
-        this.#at = lineEnd;
+    found({ kind: "opaque", at: this.at });
+    this.skipLine();
+    while (this.at < this.text.length) {
+      const lineEnd = this.at;
+      this.at += this.text.startsWith("\r\n", this.at) ? 2 : 1;
+      while (this.text[this.at] === " ") this.at++;
+      if (isBreak(this.text[this.at]) || this.at >= this.text.length) continue;
+      if (this.column() <= parent || this.atEnd()) {
+        this.at = lineEnd;
         return;
       }
-      this.#skipLine();
+      this.skipLine();
     }
   }
 
   #flow(): Node {
     if (++this.#depth > MAX_DEPTH) throw new Stuck();
-    const node = this.#text[this.#at] === "[" ? this.#flowList() : this.#flowMap();
+    const node = this.text[this.at] === "[" ? this.#flowList() : this.#flowMap();
     this.#depth--;
     return node;
   }
 
   #flowList(): Node {
-    const list = { kind: "list" as const, at: this.#at++, items: [] as Node[] };
+    const list = { kind: "list" as const, at: this.at++, items: [] as Node[] };
     for (;;) {
-      this.#skipToContent();
-      if (this.#text[this.#at] === "]") break;
+      this.skipToContent();
+      if (this.text[this.at] === "]") break;
       list.items.push(this.#flowItem());
       this.#flowComma("]");
     }
-    this.#at++;
+    this.at++;
     return list;
   }
 
   /** One entry of a flow list; `a: b` there is a map of one entry. */
   #flowItem(): Node {
-    const at = this.#at;
-    this.#skipProperties();
+    const at = this.at;
+    this.skipProperties();
     const item = this.#token(-1, false);
-    this.#skipToContent();
-    if (this.#text[this.#at] !== ":") return item;
+    this.skipToContent();
+    if (this.text[this.at] !== ":") return item;
     const entries = new Map<string, Entry>();
     this.#flowValue(entries, at, item);
     return { kind: "map", at, entries };
   }
 
   #flowMap(): Node {
-    const map = { kind: "map" as const, at: this.#at++, entries: new Map<string, Entry>() };
+    const map = { kind: "map" as const, at: this.at++, entries: new Map<string, Entry>() };
     for (;;) {
-      this.#skipToContent();
-      if (this.#text[this.#at] === "}") break;
-      const keyAt = this.#at;
-      this.#skipProperties();
-      if (this.#text[this.#at] === "?" && isBlank(this.#text[this.#at + 1])) throw new Stuck();
+      this.skipToContent();
+      if (this.text[this.at] === "}") break;
+      const keyAt = this.at;
+      this.skipProperties();
+      if (this.text[this.at] === "?" && isBlank(this.text[this.at + 1])) throw new Stuck();
       const key = this.#token(-1, false);
-      this.#skipToContent();
+      this.skipToContent();
       this.#flowValue(map.entries, keyAt, key);
       this.#flowComma("}");
     }
-    this.#at++;
+    this.at++;
     return map;
   }
 
   /** The value behind a flow key, which may be missing. */
   #flowValue(entries: Map<string, Entry>, keyAt: number, key: Node): void {
     let value: Node = { kind: "scalar", at: keyAt, source: "" };
-    if (this.#text[this.#at] === ":") {
-      this.#at++;
-      this.#skipToContent();
-      this.#skipProperties();
-      if (!/[,\]}]/.test(this.#text[this.#at] ?? ",")) value = this.#token(-1, false);
+    if (this.text[this.at] === ":") {
+      this.at++;
+      this.skipToContent();
+      this.skipProperties();
+      if (!/[,\]}]/.test(this.text[this.at] ?? ",")) value = this.#token(-1, false);
     }
     entries.set(keyText(key), { keyAt, value });
   }
 
   #flowComma(close: string): void {
-    this.#skipToContent();
-    if (this.#text[this.#at] === ",") this.#at++;
-    else if (this.#text[this.#at] !== close) throw new Stuck();
+    this.skipToContent();
+    if (this.text[this.at] === ",") this.at++;
+    else if (this.text[this.at] !== close) throw new Stuck();
   }
-}
-
-function isBreak(char: string | undefined): boolean {
-  return char === "\n" || char === "\r";
-}
-
-/** Blank, line end, or end of text. */
-function isBlank(char: string | undefined): boolean {
-  return char === undefined || char === " " || char === "\t" || isBreak(char);
-}
-
-/** The key as the parser gives it, as far as that needs no parser; a quoted key with escapes is not found later. */
-function keyText(key: Node): string {
-  if (key.kind !== "scalar") return "";
-  const { source } = key;
-  if (source.startsWith("'")) return source.slice(1, -1).replaceAll("''", "'");
-  if (source.startsWith('"')) return source.slice(1, -1);
-  return source;
 }
 
 /** The tree of positions of the first document in a text that was parsed without error. */
