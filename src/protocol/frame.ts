@@ -37,10 +37,13 @@ export class FrameReader {
   #to = 0;
   #seen = false;
 
-  /** @param limit The largest length field accepted, in bytes. */
-  constructor(limit: number = DEFAULT_FRAME_LIMIT) {
+  /**
+   * @param limit The largest length field accepted, in bytes.
+   * @param size The size of the buffer to begin with, in bytes.
+   */
+  constructor(limit: number = DEFAULT_FRAME_LIMIT, size: number = INITIAL_SIZE) {
     this.#limit = limit;
-    this.bytes = this.#buffer = new Uint8Array(Math.min(INITIAL_SIZE, limit + 4));
+    this.bytes = this.#buffer = new Uint8Array(Math.min(size, limit + 4));
   }
 
   /** Bytes that are kept and not yet given out. */
