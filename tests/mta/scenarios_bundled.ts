@@ -1,12 +1,29 @@
 /** Scenarios: the bundled filters on real mail. */
 import footer from "../../filters/footer/mod.ts";
+import rules from "../../filters/rules/mod.ts";
 import type { Filter, Log } from "../../src/filter/mod.ts";
-import { data, ehlo, expected, mail, own, rcpt, sample, type Scenario, textOf } from "./scenario.ts";
+import {
+  data,
+  ehlo,
+  expected,
+  header,
+  mail,
+  own,
+  rcpt,
+  sample,
+  say,
+  type Scenario,
+  textOf,
+} from "./scenario.ts";
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 function footerWith(text: string): Filter {
   return footer({ options: { text }, log: silent, signal: new AbortController().signal });
+}
+
+function rulesWith(...list: readonly unknown[]): Filter {
+  return rules({ options: { rules: list }, log: silent, signal: new AbortController().signal });
 }
 
 type Fields = readonly (readonly [string, string])[];
@@ -71,6 +88,14 @@ Content-Type: application/pgp-signature
 --s1--
 `;
 
+function subjectIs(subject: string): Fields {
+  return header((fields) => fields.map(([name, value]) => [name, name === "Subject" ? subject : value]));
+}
+
+function withSubject(subject: string): string {
+  return sample.message.replace("Subject: test\n", `Subject: ${subject}\n`);
+}
+
 export const bundledScenarios: readonly Scenario[] = [
   footerScenario(
     "a plain mail",
@@ -100,6 +125,46 @@ export const bundledScenarios: readonly Scenario[] = [
     "a signed mail is left alone",
     "No liability.",
     { fields: mime(signed, "7bit"), body: signedBody },
-    { fields: [...mime(signed, "7bit"), ["X-Footer", "skipped (multipart/signed)"]], body: signedBody },
+    { fields: [...mime(signed, "7bit"), ["X-Footer", "skipped (signed)"]], body: signedBody },
   ),
+  {
+    name: "rules: one recipient is refused, a field is added at the top, by sender and header",
+    filter: () =>
+      rulesWith(
+        { when: { recipient: "spamtrap@lab.example" }, reject: { enhanced: "5.1.1", text: "no such user" } },
+        {
+          when: { sender_domain: "client.example", header: { Subject: "test" } },
+          add_header: { name: "X-Rule", value: "matched", at: "top" },
+        },
+      ),
+    steps: [
+      ehlo,
+      mail,
+      rcpt,
+      say("RCPT TO:<spamtrap@lab.example>", {
+        postfix: "550 5.1.1 no such user",
+        sendmail: "550 5.1.1 <spamtrap@lab.example>... no such user",
+      }),
+      ...data(),
+    ],
+    delivered: [expected({ fields: header((fields) => [["X-Rule", "matched"], ...fields]) })],
+  },
+  {
+    name: "rules: one mail is refused for its header, one quarantined, one discarded, one passes",
+    filter: () =>
+      rulesWith(
+        { when: { header: { Subject: "/^bad/" } }, reject: "bad subject" },
+        { when: { header: { Subject: "odd*" } }, quarantine: "odd subject" },
+        { when: { sender: "<>", header: { Subject: "gone" } }, discard: true },
+      ),
+    steps: [
+      ehlo,
+      ...[mail, rcpt, ...data("550 5.7.1 bad subject", withSubject("bad one"))],
+      ...[mail, rcpt, ...data(250, withSubject("odd one"))],
+      ...[say("MAIL FROM:<>"), rcpt, ...data(250, withSubject("gone"))],
+      ...[mail, rcpt, ...data(250, withSubject("gone"))],
+    ],
+    quarantined: [expected({ fields: subjectIs("odd one") })],
+    delivered: [expected({ fields: subjectIs("gone") })],
+  },
 ];

@@ -2,7 +2,7 @@
 import type { Filter } from "../../src/filter/mod.ts";
 import type { Limits } from "../../src/server/limits.ts";
 import { serve } from "../../src/server/serve.ts";
-import type { MailReport } from "../../src/session/filter_session.ts";
+import type { MailReport } from "../../src/session/plan.ts";
 import { type Failure, type Outcome, uniformPolicy } from "../../src/session/policy.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { listen } from "../../src/transport/deno.ts";
