@@ -5,7 +5,7 @@
  */
 import type { Job } from "./jobs.ts";
 import type { Peer } from "./peers.ts";
-import { freeSocket, output, type Server, type Socket, usage } from "./process.ts";
+import { freeSocket, machineBusy, output, type Server, type Socket, usage } from "./process.ts";
 
 /** What a row is measured with. */
 export interface Case {
@@ -55,6 +55,8 @@ export interface Sample {
   /** Resident memory after the round and at its highest since the start, in KiB. */
   readonly rss: number;
   readonly peak: number;
+  /** Processors kept busy meanwhile by anything but this server and the load generator. */
+  readonly others: number;
 }
 
 /** A measured row: for each peer by name its samples, one a round. */
@@ -81,15 +83,16 @@ async function sample(
   effort: Effort,
   warmup: number,
 ): Promise<Sample> {
-  const before = usage(server.pid);
+  const before = usage(server.pid), busyBefore = machineBusy(), start = performance.now();
   const load = await runLoad(program, [
     ...["--socket", socket.spec, "--connections", `${what.connections}`, "--dialect", what.dialect],
     ...["--job", what.job.check, "--body", `${what.job.body}`],
     ...["--seconds", `${effort.seconds}`, "--warmup", `${warmup}`, ...effort.loadOptions],
   ]);
-  const after = usage(server.pid);
-  const cpuPerMail = (after.cpu - before.cpu) * 1e6 / load.all_messages;
-  return { load, cpuPerMail, rss: after.rss, peak: after.peak };
+  const after = usage(server.pid), busy = machineBusy() - busyBefore;
+  const cpu = after.cpu - before.cpu;
+  const others = Math.max(0, busy - cpu - load.cpu_seconds) / ((performance.now() - start) / 1000);
+  return { load, cpuPerMail: cpu * 1e6 / load.all_messages, rss: after.rss, peak: after.peak, others };
 }
 
 /**

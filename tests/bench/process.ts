@@ -30,6 +30,13 @@ export function usage(pid: number): Usage {
   };
 }
 
+/** CPU time that the whole machine has spent on anything, stolen time included, in seconds summed over its processors. */
+export function machineBusy(): number {
+  const [user, nice, system, _idle, _iowait, irq, softirq, steal] = Deno.readTextFileSync("/proc/stat")
+    .split("\n")[0].split(/\s+/).slice(1).map(Number);
+  return (user + nice + system + irq + softirq + steal) / TICKS;
+}
+
 /** A failed command: what it was, and what it said. */
 export class CommandError extends Error {
   override readonly name = "CommandError";

@@ -34,6 +34,8 @@ export interface Figures {
   readonly protocol: number;
   /** How busy the load generator was, 1 being a whole core: near 1, it was the limit and not the filter. */
   readonly loadBusy: number;
+  /** Processors that other programs kept busy meanwhile: well above 0, the row says little. */
+  readonly others: number;
 }
 
 /** Condenses one peer's rounds. */
@@ -50,6 +52,7 @@ export function figures(samples: readonly Sample[]): Figures {
     peak: of((s) => s.peak).most,
     protocol: samples[0].load.negotiated.protocol,
     loadBusy: of((s) => s.load.cpu_seconds * s.load.rate / s.load.all_messages).median,
+    others: of((s) => s.others).median,
   };
 }
 
@@ -96,6 +99,7 @@ export function table(rows: readonly Row[], peers: readonly string[]): string {
     "set-up ms",
     "CPU µs/mail",
     "peak MiB",
+    "other CPU",
   ];
   const ms = (pick: (figures: Figures) => Spread) => (f: Figures) => (pick(f).median / 1000).toFixed(2);
   const lines = rows.map((row) => [
@@ -113,6 +117,7 @@ export function table(rows: readonly Row[], peers: readonly string[]): string {
     each(row, ms((f) => f.setup)),
     each(row, (f) => integer(f.cpuPerMail.median)),
     each(row, (f) => (f.peak / 1024).toFixed(0)),
+    each(row, (f) => f.others.toFixed(1)),
   ]);
   return markdown(head, lines, 2);
 }
