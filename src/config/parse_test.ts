@@ -254,7 +254,7 @@ Deno.test("parseConfig() reports all mistakes in the order of the text, but not 
 Deno.test("parseConfig() answers texts that are no YAML map", () => {
   assert.match(issues("a: [1\nb: 2")[0], /^\d+:\d+: the text is not well-formed YAML: /);
   assert.match(issues("listen: x\nlisten: y")[0], /^2:\d+: the text is not well-formed YAML: /);
-  assert.match(issues("\ta: 1")[0], /^1:\d+: the text is not well-formed YAML: /);
+  assert.match(issues('a: 1\nb: "open')[0], /^[23]:\d+: the text is not well-formed YAML: /);
   assert.deepEqual(issues(""), ["1:1: nothing found, expected a map"]);
   assert.deepEqual(issues("- a"), ["1:1: a list found, expected a map"]);
   assert.deepEqual(issues("text"), ['1:1: "text" found, expected a map']);
