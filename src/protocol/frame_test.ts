@@ -7,6 +7,7 @@ import {
   framesOf,
   fromHex,
   latin1,
+  repeat,
   shown,
   toHex,
 } from "../../tests/property/wire.ts";
@@ -130,7 +131,7 @@ test("a refused reader keeps refusing", () => {
 test("push takes more whole frames than the buffer holds", () => {
   const frame = frameBytes(B, latin1("0123456789"));
   const count = 10_000;
-  const all = concat(...new Array<Uint8Array>(count).fill(frame));
+  const all = repeat(frame, count);
   const frames = framesOf(all);
   assert.equal(frames.length, count);
   assert(frames.every(({ payload }) => toHex(payload) === "30313233343536373839"));

@@ -40,6 +40,13 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return all;
 }
 
+/** The same bytes many times. */
+export function repeat(bytes: Uint8Array, count: number): Uint8Array {
+  const all = new Uint8Array(bytes.length * count);
+  for (let i = 0; i < count; i++) all.set(bytes, i * bytes.length);
+  return all;
+}
+
 /** A frame as an independent value. */
 export type Frame = { readonly code: number; readonly payload: Uint8Array };
 
