@@ -29,8 +29,13 @@ const TOKEN = /[^\s()<>@,;:\\"/[\]?=]+/y;
 const LOOSE_VALUE = /[^\s;"(]+/y;
 const QUOTED = /"((?:[^"\\]|\\[^])*)"/y;
 
-/** Takes a value apart; undefined if it cannot be understood, or has one parameter twice. */
+/** Longest value taken, in bytes: what is put in its place has to fit into one frame (SMFIR_CHGHEADER). */
+const MAX_VALUE = 8192;
+
+/** Takes a value apart; undefined if it is too long, cannot be understood, or has one parameter twice. */
 export function parseValue(raw: string): ParsedValue | undefined {
+  // A NUL or a CR of its own cannot be sent back to the MTA.
+  if (raw.length > MAX_VALUE || raw.includes("\0") || /\r(?!\n)/.test(raw)) return undefined;
   const scan = new Scan(raw);
   scan.skipBlanks();
   let value = scan.take(TOKEN)?.[0];

@@ -11,6 +11,9 @@ import { type Field, type Part, scan } from "./structure.ts";
 import { addFooter, type Outcome } from "./text_part.ts";
 import { concat, fromLatin1, latin1 } from "./transfer.ts";
 
+/** Most fields of a sender's own making that are removed: the number of edits is limited, and the first one counts. */
+const MAX_REMOVED = 100;
+
 /** A new header field, or a new value of the field of that name. */
 interface FieldChange {
   readonly name: "Content-Type" | "Content-Transfer-Encoding";
@@ -59,7 +62,8 @@ export default function footerFilter(env: FilterEnv): Filter {
       if (footer.header === false) return;
       // A mail that comes by a second time keeps what the first time was said.
       if (plan.note === "present" && mail.headers.get(footer.header) === "added") return;
-      for (let nth = mail.headers.all(footer.header).length; nth > 1; nth--) {
+      const fields = Math.min(mail.headers.all(footer.header).length, MAX_REMOVED);
+      for (let nth = fields; nth > 1; nth--) {
         context.removeHeader(footer.header, nth);
       }
       setField(mail, context, footer.header, plan.note);

@@ -454,6 +454,22 @@ Deno.test("footer: its header field replaces what the sender wrote there", async
   assert.equal(out, "x-footer: added\nSubject: x\n\nHello\n\nMandated text\n");
 });
 
+Deno.test("footer: a sender's many fields of that name do not use up the edits", async () => {
+  const out = await runText(ASCII, `${"X-Footer: no\n".repeat(2000)}\nHello\n`);
+  assert.match(out, /^X-Footer: added\n/);
+});
+
+Deno.test("footer: a header value that no frame can carry, or no MTA would take, is left alone", async () => {
+  for (const value of [`text/plain; x=${"y".repeat(9000)}`, "text/plain; x=a\rb"]) {
+    const mail = `Content-Type: ${value}\n\nHello\n`;
+    const expected = mail.replace(
+      "\n\n",
+      "\nX-Footer: skipped (malformed MIME: Content-Type not understood)\n\n",
+    );
+    assert.equal(await runText(EURO, mail), expected);
+  }
+});
+
 Deno.test("footer: the name of the header field can be chosen, or none", async () => {
   assert.equal(
     await runText({ ...ASCII, header: "X-Note" }, "A: 1\n\nx\n"),

@@ -85,6 +85,8 @@ class Scanner {
   /** Open multiparts from the outside in, and their boundaries with the level. */
   readonly #open: { readonly part: OpenPart; readonly boundary: string }[] = [];
   readonly #levels = new Map<string, number>();
+  /** How long a line with a boundary can be, without "--" before it: most lines of dashes need no closer look. */
+  readonly #lengths = new Set<number>();
   #parts = 0;
 
   constructor(body: Uint8Array) {
@@ -135,8 +137,10 @@ class Scanner {
   /** The level and kind of the boundary in a line; blanks may follow it (RFC 2046 section 5.1.1). */
   #boundary(at: number, end: number): { readonly level: number; readonly closes: boolean } | undefined {
     if (this.#body[at] !== 0x2d || this.#body[at + 1] !== 0x2d) return undefined;
-    if (end - at > MAX_BOUNDARY * 2) return undefined;
-    const line = latin1(this.#body.subarray(at + 2, end)).trimEnd();
+    let stop = end;
+    while (this.#body[stop - 1] === 0x20 || this.#body[stop - 1] === 0x09) stop--;
+    if (!this.#lengths.has(stop - at - 2)) return undefined;
+    const line = String.fromCharCode(...this.#body.subarray(at + 2, stop));
     const level = this.#levels.get(line);
     if (level !== undefined) return { level, closes: false };
     if (!line.endsWith("--")) return undefined;
@@ -145,7 +149,8 @@ class Scanner {
   }
 
   #enter(part: OpenPart): void {
-    const boundary = part.type.parameters.find(({ name }) => name === "boundary")?.value.trimEnd();
+    const boundary = part.type.parameters.find(({ name }) => name === "boundary")?.value
+      .replace(/[ \t]+$/, "");
     if (boundary === undefined || boundary === "" || boundary.length > MAX_BOUNDARY) {
       throw new Malformed("multipart without a boundary");
     }
@@ -156,6 +161,7 @@ class Scanner {
     if (!["", "7bit", "8bit", "binary"].includes(part.encoding)) throw new Malformed("encoded multipart");
     if (this.#open.length >= MAX_DEPTH) throw new Malformed("nested too deep");
     this.#levels.set(boundary, this.#open.length);
+    this.#lengths.add(boundary.length).add(boundary.length + 2);
     this.#open.push({ part, boundary });
   }
 

@@ -131,29 +131,52 @@ export function decodeQuoted(
 }
 
 function encodeQuoted(content: Uint8Array): Uint8Array {
-  const out: string[] = [];
-  let line = "";
+  const out = new Uint8Array(quotedLength(content));
+  let size = 0;
+  let column = 0;
   for (let at = 0; at < content.length; at++) {
     const byte = content[at] ?? 0;
-    if (byte === CR && content[at + 1] === LF) {
-      out.push(line);
-      line = "";
+    const next = content[at + 1];
+    if (byte === CR && next === LF) {
+      out[size++] = CR;
+      out[size++] = LF;
+      column = 0;
       at++;
       continue;
     }
-    const blank = byte === SPACE || byte === TAB;
-    const hard = content[at + 1] === CR && content[at + 2] === LF;
-    const plain = blank ? !hard && at + 1 < content.length : byte > SPACE && byte < 0x7f && byte !== EQUALS;
-    const coded = plain ? String.fromCharCode(byte) : `=${HEX[byte >> 4]}${HEX[byte & 15]}`;
+    const hard = next === CR && content[at + 2] === LF;
+    const plain = isPlain(byte, hard || next === undefined);
     // A line holds 76 characters, the "=" of a soft line break included; one may still follow the last line.
-    if (line.length + coded.length > (hard ? LINE : LINE - 1)) {
-      out.push(`${line}=`);
-      line = "";
+    if (column + (plain ? 1 : 3) > (hard ? LINE : LINE - 1)) {
+      out[size++] = EQUALS;
+      out[size++] = CR;
+      out[size++] = LF;
+      column = 0;
     }
-    line += coded;
+    if (plain) {
+      out[size++] = byte;
+      column++;
+    } else {
+      out[size++] = EQUALS;
+      out[size++] = HEX.charCodeAt(byte >> 4);
+      out[size++] = HEX.charCodeAt(byte & 15);
+      column += 3;
+    }
   }
-  out.push(line);
-  return fromLatin1(out.join("\r\n"));
+  return out.subarray(0, size);
+}
+
+/** Does the byte stand for itself in quoted-printable? Blanks do, but not at the end of a line. */
+function isPlain(byte: number, last: boolean): boolean {
+  if (byte === SPACE || byte === TAB) return !last;
+  return byte > SPACE && byte < 0x7f && byte !== EQUALS;
+}
+
+/** An upper bound: a soft line break takes three characters and comes after 73 or more. */
+function quotedLength(content: Uint8Array): number {
+  let length = content.length;
+  for (const byte of content) if (!isPlain(byte, true)) length += 2;
+  return length + 3 * Math.ceil(length / 73);
 }
 
 function trimBlanks(content: Uint8Array): Uint8Array {
