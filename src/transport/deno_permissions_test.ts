@@ -1,9 +1,15 @@
 // In programs of their own: exactly the Deno rights that deno.ts names, the file rights of an ordinary user, too few
 // file descriptors, several programs at once. `deno run` on this file is that program, see `child`.
 import assert from "node:assert/strict";
+import process from "node:process";
 import { parseAddress } from "./address.ts";
 import { dial, dialFlags, listen, listenFlags, type ListenOptions } from "./deno.ts";
 import { TransportError } from "./errors.ts";
+
+/** Number of the user and group nobody, with no rights anywhere. */
+const nobody = 65534;
+/** A group that no user is in, root included. */
+const foreignGroup = 54321;
 
 if (import.meta.main) {
   await child(Deno.args);
@@ -16,7 +22,12 @@ type Said = { readonly what: string; readonly kind?: string; readonly message?: 
  * `listen ADDRESS OPTIONS`: listens until stdin ends. `dial ADDRESS`. `exhaust ADDRESS`: listens with no file
  * descriptor left, and has some again after the first failure. Says what it does, one JSON object a line.
  */
-async function child([command, address, options = "{}"]: string[]): Promise<void> {
+async function child([user, command, address, options = "{}"]: string[]): Promise<void> {
+  if (user === "nobody") {
+    // Only now, when all is loaded: that user may not be let in where Deno and this file are (root's home).
+    process.setgid!(nobody);
+    process.setuid!(nobody);
+  }
   function say(said: Said): void {
     console.log(JSON.stringify(said));
   }
@@ -66,33 +77,27 @@ type Program = {
 type Start = {
   readonly flags: readonly string[];
   readonly args: readonly string[];
-  /** As the user nobody; only root can start such a program. */
+  /** With the file rights of the user nobody; only root can start such a program. Has all of `--allow-sys`. */
   readonly asNobody?: boolean;
   /** At most so many open files. */
   readonly files?: number;
 };
 
-/** An empty cache of its own, so that the user nobody can write there too. */
-const cache = Deno.makeTempDirSync({ prefix: "millrace-cache-" });
-Deno.chmodSync(cache, 0o777);
-globalThis.addEventListener("unload", () => Deno.removeSync(cache, { recursive: true }));
-
 function start({ flags, args, asNobody = false, files }: Start): Program {
   const file = new URL(import.meta.url).pathname;
   const run = [Deno.execPath(), "run", "--no-prompt", "--no-config", "--no-lock", "--quiet", "--no-check"];
-  const words = [...run, ...flags, file, ...args];
+  const words = [...run, ...(asNobody ? ["--allow-sys"] : []), ...flags, file];
+  words.push(asNobody ? "nobody" : "same", ...args);
   const command = files === undefined
     ? words
     : ["sh", "-c", `ulimit -n ${files} && exec "$@"`, "sh", ...words];
-  const process = new Deno.Command(command[0]!, {
+  const running = new Deno.Command(command[0]!, {
     args: command.slice(1),
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
-    env: { DENO_DIR: cache },
-    ...(asNobody && { uid: 65534, gid: 65534 }),
   }).spawn();
-  const lines = textLines(process.stdout);
+  const lines = textLines(running.stdout);
   return {
     async next() {
       const { value, done } = await lines.next();
@@ -100,9 +105,9 @@ function start({ flags, args, asNobody = false, files }: Start): Program {
       return JSON.parse(value);
     },
     async finish() {
-      await process.stdin.close();
+      await running.stdin.close();
       for await (const line of lines) assert.fail(`unexpected: ${line}`);
-      assert.equal((await process.status).code, 0);
+      assert.equal((await running.status).code, 0);
     },
   };
 }
@@ -178,13 +183,9 @@ check("with any right less, the message names all that are needed", async (direc
 check("an ordinary user is told who owns the directory", async (directory) => {
   Deno.chmodSync(directory, 0o755);
   const text = `unix:${directory}/m.sock`;
-  const names = ["--allow-sys=uid", "--allow-read=/etc"];
+  const flags = listenFlags(parseAddress(text)).filter((flag) => !flag.startsWith("--allow-read"));
   const program = start({
-    flags: [
-      ...listenFlags(parseAddress(text)).filter((flag) => !flag.startsWith("--allow-read")),
-      names[0]!,
-      `--allow-read=${directory},/etc`,
-    ],
+    flags: [...flags, `--allow-read=${directory},/etc`],
     args: ["listen", text],
     asNobody: true,
   });
@@ -205,14 +206,17 @@ check(
     const text = `unix:${directory}/m.sock`;
     const address = parseAddress(text);
     for (const mode of [0o660, 0o666]) {
-      const listener = await listen(address, { mode });
+      const listener = await listen(address, { mode, group: foreignGroup });
       const program = start({ flags: dialFlags(address), args: ["dial", text], asNobody: true });
       const said = await program.next();
       if (mode === 0o666) {
         assert.deepEqual(said, { what: "dialled" });
       } else {
         assert.deepEqual([said.what, said.kind], ["refused", "denied"]);
-        assert.match(said.message!, /no permission to write to the socket \(owner 0, group 0, mode 0660\)/);
+        assert.match(
+          said.message!,
+          /no permission to write to the socket \(owner 0, group 54321, mode 0660\)/,
+        );
       }
       await program.finish();
       listener.close();
@@ -225,7 +229,11 @@ check("an ordinary user who may not look inside is told where the way ends", asy
   const text = `unix:${directory}/inner/m.sock`;
   Deno.mkdirSync(`${directory}/inner`);
   for (const command of ["listen", "dial"]) {
-    const program = start({ flags: ["--allow-all"], args: [command, text], asNobody: true });
+    const program = start({
+      flags: ["--allow-read", "--allow-write", "--allow-net"],
+      args: [command, text],
+      asNobody: true,
+    });
     const said = await program.next();
     assert.deepEqual([said.what, said.kind], ["refused", "denied"]);
     assert.ok(
@@ -237,9 +245,9 @@ check("an ordinary user who may not look inside is told where the way ends", asy
 }, true);
 
 check("a group that the user is not in is refused", async (directory) => {
-  Deno.chownSync(directory, 65534, 65534);
+  Deno.chownSync(directory, nobody, nobody);
   const text = `unix:${directory}/m.sock`;
-  const options = { group: 8 };
+  const options = { group: foreignGroup };
   const program = start({
     flags: listenFlags(parseAddress(text), options),
     args: ["listen", text, JSON.stringify(options)],
@@ -247,7 +255,7 @@ check("a group that the user is not in is refused", async (directory) => {
   });
   const said = await program.next();
   assert.deepEqual([said.what, said.kind], ["refused", "denied"]);
-  assert.match(said.message!, /cannot be given to group 8: only root and members/);
+  assert.match(said.message!, /cannot be given to group 54321: only root and members/);
   assert.deepEqual([...Deno.readDirSync(directory)], []);
   await program.finish();
 }, true);
@@ -315,7 +323,6 @@ async function leaveStale(path: string): Promise<void> {
   const code = `Deno.listen({ transport: "unix", path: ${JSON.stringify(path)} }); Deno.exit(0);`;
   const { code: status } = await new Deno.Command(Deno.execPath(), {
     args: ["eval", "--no-config", "--no-lock", code],
-    env: { DENO_DIR: cache },
   }).output();
   assert.equal(status, 0);
   assert.ok(Deno.lstatSync(path).isSocket);

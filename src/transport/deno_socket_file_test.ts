@@ -54,8 +54,9 @@ check("a mode that is none is refused", async ({ address }) => {
 });
 
 check("nobody can reach it before it has its mode and group", async ({ directory, path, address }) => {
-  const original = Deno.listen;
+  const { listen: original, renameSync } = Deno;
   const parents: string[] = [];
+  const moved: unknown[] = [];
   // Looks at the very moment after the bind: the socket is not at its place, and where it is nobody may enter.
   function lookingListen(options: Deno.UnixListenOptions & { transport: "unix" }): Deno.UnixListener {
     const listener = original(options);
@@ -66,14 +67,22 @@ check("nobody can reach it before it has its mode and group", async ({ directory
     assert.equal(path.startsWith(parent), false);
     return listener;
   }
+  /** And at the moment before it is put in its place: it has all it is to have. */
+  function lookingRename(from: string | URL, to: string | URL): void {
+    const { mode, gid } = Deno.lstatSync(from);
+    moved.push({ to, mode: mode! & 0o7777, gid });
+    renameSync(from, to);
+  }
   const before = Deno.umask(0);
-  Object.defineProperty(Deno, "listen", { value: lookingListen, configurable: true, writable: true });
+  Object.assign(Deno, { listen: lookingListen, renameSync: lookingRename });
+  const group = Deno.uid() === 0 ? 8 : Deno.gid()!;
   try {
-    const listener = await listen(address, { mode: 0o600 });
+    const listener = await listen(address, { mode: 0o600, group });
     assert.equal(parents.length, 1);
+    assert.deepEqual(moved, [{ to: path, mode: 0o600, gid: group }]);
     listener.close();
   } finally {
-    Object.defineProperty(Deno, "listen", { value: original, configurable: true, writable: true });
+    Object.assign(Deno, { listen: original, renameSync });
     Deno.umask(before);
   }
 });
