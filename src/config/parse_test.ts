@@ -258,7 +258,7 @@ Deno.test("parseConfig() answers texts that are no YAML map", () => {
   assert.deepEqual(issues(""), ["1:1: nothing found, expected a map"]);
   assert.deepEqual(issues("- a"), ["1:1: a list found, expected a map"]);
   assert.deepEqual(issues("text"), ['1:1: "text" found, expected a map']);
-  assert.match(issues("a: 1\n---\nb: 2")[0], /^1:1: the text is not well-formed YAML: .*document/);
+  assert.match(issues("a: 1\n---\nb: 2")[0], /^[12]:1: the text is not well-formed YAML: .*document/);
   assert.match(
     issues(`a: "${"x".repeat(1024 * 1024)}"`)[0],
     /^1:1: \d+ characters; at most 1048576 are read$/,
