@@ -81,6 +81,19 @@ export function applyReplies(mail: EnvelopedMail, replies: readonly Reply[], dia
   return { fields, body: chunks.length === 0 ? mail.body : concat(chunks), sender, recipients, quarantine };
 }
 
+/**
+ * Header edits with the blank that their values bring under SMFIP_HDR_LEADSPC taken off: in a {@linkcode HeaderField}
+ * the blank after the colon is no part of the value.
+ */
+export function withoutLeadingSpace(replies: readonly Reply[]): Reply[] {
+  return replies.map((reply) =>
+    (reply.kind === "addHeader" || reply.kind === "insertHeader" || reply.kind === "changeHeader") &&
+      reply.value[0] === 0x20
+      ? { ...reply, value: reply.value.subarray(1) }
+      : reply
+  );
+}
+
 function addHeader(slots: Slot[], field: HeaderField, dialect: Dialect): void {
   const first = dialect === "sendmail" ? slots.findIndex((slot) => isNamed(slot, field.name)) : -1;
   if (first === -1) slots.push({ field });
