@@ -41,6 +41,8 @@ export interface MtaOptions {
   readonly smtpdMilters?: string;
   /** Folders of Unix sockets that only `smtpdMilters`, `mainCf` or `mc` name. */
   readonly socketFolders?: readonly string[];
+  /** Take mail on ::1 as well. @default {false} */
+  readonly ipv6?: boolean;
   /** Lines at the end of Postfix's main.cf. */
   readonly mainCf?: string;
   /** m4 lines for Sendmail's configuration, before its MAILER lines. */
@@ -57,7 +59,7 @@ export interface Mta extends AsyncDisposable {
   /** Its private folder: `etc`, `var`, `mail`. */
   readonly folder: string;
   /** Opens an SMTP connection and reads the greeting. */
-  smtp(options?: Omit<SmtpOptions, "port" | "hostname">): Promise<SmtpClient>;
+  smtp(options?: Omit<SmtpOptions, "port">): Promise<SmtpClient>;
   /**
    * Waits until the queue is empty, then gives what was delivered since the last `clear`, by recipient.
    *
@@ -216,6 +218,7 @@ function environment(kind: MtaKind, options: MtaOptions): Record<string, string>
     SOCKET_DIRS: [...socketFolders].join("\n"),
     MAIN_CF: options.mainCf ?? "",
     MC: options.mc ?? "",
+    IPV6: options.ipv6 ? "yes" : "",
     MILTERS: kind === "postfix"
       ? options.smtpdMilters ?? milters.map(postfixMilter).join(", ")
       : milters.map(sendmailMilter).join("\n"),

@@ -269,3 +269,41 @@ for (const kind of mtaKinds) {
     deepEqual(values((await mta.delivered(1))[0], "x-second"), ["changed"]);
   });
 }
+
+const ipv6 = await hasIpv6Loopback();
+
+for (const kind of mtaKinds) {
+  mtaTest(`a client on IPv6 is the same to a filter behind ${kind}`, async (t) => {
+    await using folder = await socketFolder();
+    const socket = `unix:${folder.path}/millrace.sock`;
+    await t.step({
+      name: "the address comes without a prefix and in its short form",
+      ignore: !ipv6,
+      fn: async () => {
+        await using mta = await startMta(kind, { milter: socket, ipv6: true });
+        const notes: string[] = [];
+        await using served = await serveFilter([socket], {
+          connect: ({ family, address }) => void notes.push(`connect ${family} ${address}`),
+          message: ({ client }) => void notes.push(`message ${client.family} ${client.address}`),
+        });
+        await using smtp = await mta.smtp({ hostname: "::1" });
+        await smtp.ehlo();
+        await smtp.mail("me@client.example");
+        await smtp.rcpt("one@lab.example");
+        equal((await smtp.data(message)).code, 250);
+        deepEqual(notes, ["connect inet6 ::1", "message inet6 ::1"]);
+        deepEqual(served.complaints, []);
+      },
+    });
+  });
+}
+
+async function hasIpv6Loopback(): Promise<boolean> {
+  try {
+    (await Deno.listen({ hostname: "::1", port: 0 })).close();
+    return true;
+  } catch {
+    console.warn("SKIPPED: clients on IPv6, there is no ::1 here");
+    return false;
+  }
+}

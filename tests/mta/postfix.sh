@@ -6,7 +6,7 @@
 #   postfix.sh show DIR ID         prints the mail with that queue id, held or queued, as postcat does
 #
 # run reads from the environment: MILTERS (the value of smtpd_milters), MAIN_CF (more main.cf lines),
-# SOCKET_DIRS (folders of the filters' Unix sockets, one a line).
+# SOCKET_DIRS (folders of the filters' Unix sockets, one a line), IPV6 (if set it listens on ::1 as well).
 # Mail for lab.example lands in DIR/mail/new (one Maildir for all), mail for anywhere else is discarded,
 # quarantined mail stays in DIR/var/spool/postfix/hold. The log is DIR/var/log/mail.log,
 # what came before it DIR/start.log.
@@ -88,6 +88,12 @@ virtual   unix  - n n -   - virtual
 anvil     unix  - - n -   1 anvil
 scache    unix  - - n -   1 scache
 CF
+    if [ -n "${IPV6:-}" ]; then
+        # after what was said before, and so in its place
+        printf 'inet_interfaces = 127.0.0.1, ::1\ninet_protocols = all\nmynetworks = 127.0.0.0/8 [::1]/128\n' \
+            >>"$d/etc/postfix/main.cf"
+        echo "[::1]:$port inet n - n - - smtpd" >>"$d/etc/postfix/master.cf"
+    fi
     chown -R root:root "$d/etc/postfix"
     # shellcheck disable=SC2016
     in_root "$d" postfix bash -c "$in_root_functions"'

@@ -5,7 +5,7 @@
 #   sendmail.sh run DIR PORT       runs it until standard input is closed
 #
 # run reads from the environment: MILTERS (INPUT_MAIL_FILTER lines), MC (more m4 lines),
-# SOCKET_DIRS (folders of the filters' Unix sockets, one a line).
+# SOCKET_DIRS (folders of the filters' Unix sockets, one a line), IPV6 (if set it listens on ::1 as well).
 # All mail, whatever its domain, lands in DIR/mail/new (a Maildir); quarantined mail stays in
 # DIR/var/spool/mqueue as hf* and df*. The log is DIR/var/log/mail.log,
 # what came before it DIR/start.log.
@@ -39,6 +39,8 @@ f=$(date +%s).$$.$(od -An -N6 -tx1 /dev/urandom | tr -d ' ')
     mv "/lab/mail/tmp/$f" "/lab/mail/new/$f"
 SH
     chmod 755 "$d/deliver"
+    local daemon6=''
+    [ -z "${IPV6:-}" ] || daemon6="DAEMON_OPTIONS(\`Family=inet6, Name=lab6, Port=$port, Addr=::1')dnl"
     cat >"$d/etc/mail/lab.mc" <<MC
 divert(0)dnl
 VERSIONID(\`lab')dnl
@@ -72,6 +74,7 @@ FEATURE(\`accept_unqualified_senders')dnl
 FEATURE(\`promiscuous_relay')dnl
 MODIFY_MAILER_FLAGS(\`LOCAL', \`-wA5:|/@')dnl
 DAEMON_OPTIONS(\`Family=inet, Name=lab, Port=$port, Addr=127.0.0.1')dnl
+$daemon6
 ${MILTERS:-}
 ${MC:-}
 MAILER(\`local')dnl
