@@ -193,7 +193,7 @@ Deno.test("options of rules: a regular expression that is none, or endlessly slo
   );
   assert.throws(
     load("/(a+)+b/"),
-    /rule 1, key "when\.helo": "\/\(a\+\)\+b\/" repeats a group that holds a repetition/,
+    /rule 1, key "when\.helo": "\/\(a\+\)\+b\/" could take too long on some texts/,
   );
 });
 

@@ -8,6 +8,8 @@
 export const MAX_REGEX_TEXT = 1000;
 /** The longest text that a glob looks at, in UTF-16 units; the rest is cut off. */
 export const MAX_GLOB_TEXT = 65_536;
+/** The most steps that a regular expression may take on one text, by a generous estimate; some tenths of a second. */
+export const MAX_STEPS = 1e8;
 /** The longest pattern, in UTF-16 units. */
 export const MAX_PATTERN = 1000;
 
@@ -46,61 +48,67 @@ function parseRegex(source: string, ignoreCase: boolean): Pattern {
   } catch (error) {
     throw new TypeError(error instanceof Error ? error.message : String(error), { cause: error });
   }
-  if (repeatsChoice(body)) {
+  if (mostSteps(body, flags) > MAX_STEPS) {
     throw new TypeError(
-      "repeats a group that holds a repetition or an alternative, which some texts make endlessly slow; " +
-        "repeat a character class instead, for example [a-z.]+ for ([a-z]+[.])+, or use several patterns",
+      "could take too long on some texts; use a glob such as *free*money*, bound the repetitions as in .{0,50}, " +
+        "or repeat a character class instead of a group",
     );
   }
   return { matches: (text) => regex.test(text.slice(0, MAX_REGEX_TEXT)) };
 }
 
 /**
- * Does a repeated group hold something that can match in more than one way? Only then can the steps of a
- * backtracking engine double with each character. Groups that are safe in truth are refused as well; that is the
- * price of a check that is short enough to be right.
+ * An upper bound of the steps that a backtracking engine takes on the longest text: alternatives add up, what follows
+ * one another multiplies, and a repeated group that can match in more than one way has no bound. Most texts need far
+ * fewer steps, so that expressions are refused which are quick in truth: the price of a check that is short enough to
+ * be right.
  */
-function repeatsChoice(body: string): boolean {
-  /** One entry for each open group: has it a choice so far? */
-  const open: boolean[] = [false];
+function mostSteps(body: string, flags: string): number {
+  /** One entry for each open group: ways to match by the alternatives before, and by the one at hand. */
+  const open = [{ before: 0, here: 1 }];
+  let last = open[0];
   for (let at = 0; at < body.length; at++) {
     const char = body[at];
-    if (char === "\\") {
-      at++;
-      // A back-reference stands for a text of any length.
-      if (/[1-9k]/.test(body[at])) open[open.length - 1] = true;
-    } else if (char === "[") {
-      for (at++; at < body.length && body[at] !== "]"; at++) if (body[at] === "\\") at++;
+    let ways = 1;
+    if (char === "|") {
+      last.before += last.here;
+      last.here = 1;
+      continue;
     } else if (char === "(") {
-      open.push(false);
+      last = { before: 0, here: 1 };
+      open.push(last);
       // The question mark of (?: and its like is not a repetition.
       if (body[at + 1] === "?") at++;
+      continue;
     } else if (char === ")") {
-      const choice = open.pop() === true;
-      if (choice && repetition(body, at + 1).most > 1) return true;
-      if (choice) open[open.length - 1] = true;
-    } else if (char === "|" || isChoice(repetition(body, at))) {
-      open[open.length - 1] = true;
+      ways = last.before + last.here;
+      open.pop();
+      last = open[open.length - 1];
+    } else if (char === "\\") {
+      at++;
+    } else if (char === "[") {
+      for (at++; body[at] !== "]"; at++) if (body[at] === "\\") at++;
     }
+    const repeated = repetition(body, at + 1);
+    at += repeated.length;
+    // Each number of repetitions is one more way, and each repetition multiplies the ways of a group.
+    const counts = Math.min(repeated.most, MAX_REGEX_TEXT) - repeated.least + 1;
+    last.here *= Math.max(counts, 1) * (ways === 1 ? 1 : ways ** repeated.most);
   }
-  return false;
+  const anchored = body.startsWith("^") && open[0].before === 0 && !flags.includes("m");
+  return (open[0].before + open[0].here) * (anchored ? 1 : MAX_REGEX_TEXT);
 }
 
-type Repetition = { readonly least: number; readonly most: number };
-
-function isChoice({ least, most }: Repetition): boolean {
-  return least !== most;
-}
-
-/** The repetition that is written at a place; once and no more where there is none. */
-function repetition(body: string, at: number): Repetition {
-  if (body[at] === "*") return { least: 0, most: Infinity };
-  if (body[at] === "+") return { least: 1, most: Infinity };
-  if (body[at] === "?") return { least: 0, most: 1 };
-  const counted = /^\{(\d+)(,?)(\d*)\}/.exec(body.slice(at));
-  if (counted === null) return { least: 1, most: 1 };
-  const [, least, comma, most] = counted;
-  return { least: Number(least), most: comma === "" ? Number(least) : most === "" ? Infinity : Number(most) };
+/** The repetition that is written at a place, and its length there; once and no more where there is none. */
+function repetition(body: string, at: number): { least: number; most: number; length: number } {
+  const found = /^(?:[*+?]|\{(\d+)(,?)(\d*)\})\??/.exec(body.slice(at));
+  if (found === null) return { least: 1, most: 1, length: 0 };
+  const [{ length }, first, comma, second] = found;
+  if (first === undefined) {
+    return { least: body[at] === "+" ? 1 : 0, most: body[at] === "?" ? 1 : Infinity, length };
+  }
+  const most = comma === "" ? Number(first) : second === "" ? Infinity : Number(second);
+  return { least: Number(first), most, length };
 }
 
 /** The time that a glob takes grows only with text × pattern: after a mismatch only the last `*` is tried anew. */
