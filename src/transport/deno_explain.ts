@@ -66,7 +66,9 @@ export function directoryOf(path: string): string {
 }
 
 /** Like `Deno.lstatSync`, but undefined where nothing can be seen. */
-export function look(path: string): Deno.FileInfo | undefined {
+function look(path: string): Deno.FileInfo | undefined {
+  // Asked before, as in `thisUser`.
+  if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return undefined;
   try {
     return Deno.lstatSync(path);
   } catch {
@@ -94,7 +96,7 @@ function whyNoPort({ host, port }: InetAddress, error: unknown): Reason {
   if (error instanceof Deno.errors.AddrNotAvailable) {
     return ["missing", `this machine has no address ${host}; "ip address" lists those it has`];
   }
-  if (error instanceof Deno.errors.PermissionDenied) {
+  if (error instanceof Deno.errors.PermissionDenied && port < 1024) {
     return ["denied", `only root may use ports below 1024; choose a higher one, such as 8891`];
   }
   if (unknownHost(error)) return ["missing", unknownHostReason(host)];

@@ -229,6 +229,20 @@ check("of many that start at once over a leftover, one wins", async ({ directory
   }
 });
 
+check("a start waits for another one in the same directory", async ({ directory, address }) => {
+  const other = Deno.openSync(directory);
+  other.lockSync(true);
+  const order: string[] = [];
+  const listening = listen(address).finally(() => order.push("listening"));
+  // Attempts on the lock go through the event loop; a start that did not care for it would be done by then.
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+  order.push("released");
+  other.close();
+  const listener = await listening;
+  assert.deepEqual(order, ["released", "listening"]);
+  listener.close();
+});
+
 check("several sockets live in one directory", async ({ directory }) => {
   const paths = Array.from({ length: 5 }, (_, index) => `${directory}/${index}`);
   const listeners = await Promise.all(paths.map((path) => listen({ kind: "unix", path })));
