@@ -4,6 +4,7 @@
  * @module
  */
 import { printable } from "../../config/show.ts";
+import { formatDuration } from "../../config/units.ts";
 import { serve, type ServerLog } from "../../server/serve.ts";
 import { type Address, formatAddress, parseAddress } from "../../transport/address.ts";
 import { listen } from "../../transport/deno.ts";
@@ -70,7 +71,13 @@ async function serveConfig(
       log.event("warn", "Running as root: a filter could do anything here; run as a user of its own");
     }
     const loaded = await loadFilters(read, filterLog, unloaded.signal);
-    const filter = setupOf(onlyFilter(loaded));
+    const only = onlyFilter(loaded);
+    const { name, timeout, onFailure } = only.config;
+    log.event(
+      "info",
+      `Filter ${name}: ${formatDuration(timeout)} for a hook; if it fails, mail gets: ${onFailure}`,
+    );
+    const filter = setupOf(only);
     const listeners = await listenAll(read, log);
     for (const listener of listeners) announce(parseAddress(listener.address), log);
     await serve({ listeners, filter, limits: read.config.limits, log, signal: stop.signal });

@@ -124,6 +124,10 @@ Deno.test("serve says where it listens, and what to tell Postfix and Sendmail", 
       logged(io, /^Sendmail/)[0].message,
       `Sendmail, sendmail.mc: INPUT_MAIL_FILTER(\`millrace', \`S=inet:${port}@127.0.0.1, F=T')dnl`,
     );
+    assert.equal(
+      logged(io, /^Filter/)[0].message,
+      "Filter f: 10s for a hook; if it fails, mail gets: tempfail",
+    );
     assert.equal(logged(io, /root/).length, 0);
   });
 });
