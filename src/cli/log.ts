@@ -113,7 +113,8 @@ function mailFields(report: MailReport): Record<string, unknown> {
     queue: queueId ?? "-",
     client: client ?? "-",
     sender: sender ?? "-",
-    recipients,
+    // None are known where the filter did not ask for them.
+    recipients: recipients > 0 ? recipients : undefined,
     refused: refused > 0 ? refused : undefined,
     verdict,
     stage,
