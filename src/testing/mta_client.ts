@@ -15,50 +15,18 @@ import {
 } from "../protocol/mod.ts";
 import { bareMacroName } from "../session/mta_macros.ts";
 import { MtaSession } from "../session/mta_session.ts";
-import type { MtaAnswer, MtaCommand, Sent } from "../session/mta_types.ts";
+import type { MtaAnswer, MtaCommand } from "../session/mta_types.ts";
 import type { Connection } from "../transport/types.ts";
 import type { Dialect } from "./edited_mail.ts";
-import { MtaClientError } from "./mta_client_error.ts";
+import { type Exchange, MtaClientError, type MtaClientOptions } from "./mta_client_types.ts";
 import { type MailSource, type SendOptions, type SentMail, transmit } from "./mta_mail.ts";
 import { type MacroFacts, macroValue } from "./mta_values.ts";
 import { strangerOf } from "./stranger.ts";
 import { type TraceEntry, traceOf } from "./trace.ts";
 
 const encoder = new TextEncoder();
-
-/** Which mail server to play, for which client. Everything has a default. */
-export interface MtaClientOptions {
-  /** Default: `postfix`. */
-  readonly dialect?: Dialect;
-  /** Protocol version to offer, 2 to 6. Default: 6. */
-  readonly version?: number;
-  /** SMFIF_* and SMFIP_* words to offer in place of the dialect's. */
-  readonly actions?: number;
-  readonly protocol?: number;
-  /** The SMTP client. Default: `client.example.org`, 192.0.2.1, port 40000. */
-  readonly client?: { readonly host?: string; readonly address?: string; readonly port?: number };
-  /** Name in HELO. Default: the client's host. */
-  readonly helo?: string;
-  /** Macro values by name, with or without braces, in place of the dialect's own. */
-  readonly macros?: Readonly<Record<string, string>>;
-  /** Longest wait for one reply, ms; each frame of the filter starts it anew. Default: 30,000. */
-  readonly timeout?: number;
-  /** Longest wait for the whole answer to the end of a message, ms, as Sendmail has it. Default: 300,000. */
-  readonly endTimeout?: number;
-  /** Closes the connection when aborted. */
-  readonly signal?: AbortSignal;
-  /** Sees each frame as it is sent or read. */
-  readonly onFrame?: (entry: TraceEntry) => void;
-}
-
-/** What happened to one command. */
-export interface Exchange {
-  readonly sent: Sent;
-  /** The answer, if one was waited for. */
-  readonly answer: MtaAnswer | undefined;
-  /** Edits that came before the answer. */
-  readonly edits: readonly Reply[];
-}
+/** How long a stranger may take for an answer. */
+const PROBE_MS = 1000;
 
 /**
  * One connection to a milter, as a mail server holds it: any number of mails, one after the other.
@@ -78,6 +46,7 @@ export class MtaClient {
   readonly #out = new FrameWriter();
   readonly #given: Map<string, string>;
   readonly #abort = (): void => this.close();
+  #waiting: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
   #facts: MacroFacts;
   #head: Uint8Array = new Uint8Array(0);
   #mails = 0;
@@ -269,10 +238,12 @@ export class MtaClient {
     try {
       return await work();
     } catch (error) {
+      const silent = error instanceof MtaClientError && error.kind === "timeout" && this.#head.length === 0;
+      if (silent && this.#options.probe) await this.#probe();
       this.close();
       if (this.#options.signal?.aborted) throw this.#options.signal.reason;
-      if (!(error instanceof ProtocolError)) throw error;
       const stranger = this.#session.agreement === undefined ? strangerOf(this.#head) : undefined;
+      if (!(error instanceof ProtocolError) && (!silent || stranger === undefined)) throw error;
       if (stranger !== undefined) {
         throw new MtaClientError("stranger", `Cannot talk to the milter: the peer is ${stranger}`, {
           cause: error,
@@ -281,6 +252,16 @@ export class MtaClient {
       throw new MtaClientError("broken", `The filter breaks the milter protocol. ${error.message}`, {
         cause: error,
       });
+    }
+  }
+
+  /** An empty line: what a server of a text protocol says to it names the server. */
+  async #probe(): Promise<void> {
+    try {
+      await this.#to.write(encoder.encode("\r\n\r\n"));
+      await this.#read("anything", performance.now() + PROBE_MS);
+    } catch {
+      // Nothing more is known than before.
     }
   }
 
@@ -334,7 +315,11 @@ export class MtaClient {
       }, ms);
     });
     try {
-      const { value, done } = await Promise.race([this.#from.read(), late]);
+      // A read that came too late is still waiting.
+      this.#waiting ??= this.#from.read();
+      this.#waiting.catch(() => {});
+      const { value, done } = await Promise.race([this.#waiting, late]);
+      this.#waiting = undefined;
       if (done) return false;
       if (this.#head.length < 64) this.#head = joined(this.#head, value.subarray(0, 64));
       this.#reader.push(value);
