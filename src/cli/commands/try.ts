@@ -6,19 +6,15 @@
 import { printable } from "../../config/show.ts";
 import type { Reply } from "../../protocol/mod.ts";
 import { uniformPolicy } from "../../session/policy.ts";
-import type { Dialect } from "../../testing/edited_mail.ts";
 import { parseMail, renderMail } from "../../testing/eml.ts";
-import { type FilterRun, runFilter, type TestMail } from "../../testing/run_filter.ts";
-import { AddressError, parseAddress } from "../../transport/address.ts";
-import { type Command, CommandError, type Given, UsageError } from "../command.ts";
+import { type FilterRun, runFilter } from "../../testing/run_filter.ts";
+import type { Command } from "../command.ts";
 import { withDeadline } from "../deadline.ts";
-import type { Io } from "../io.ts";
-import { CONFIG_OPTION, loadFilters, readConfig, readProblem } from "../load_config.ts";
+import { dialectOf, ENVELOPE_OPTIONS, envelopeOf, readMail } from "../envelope_args.ts";
+import { CONFIG_OPTION, loadFilters, readConfig } from "../load_config.ts";
 import { directLog } from "../log.ts";
 import { colorDiff, mailDiff } from "../mail_diff.ts";
 import { onlyFilter } from "../setup.ts";
-
-const DIALECTS: readonly Dialect[] = ["postfix", "sendmail"];
 
 /** The command. */
 export const command: Command = {
@@ -29,20 +25,12 @@ export const command: Command = {
     operandCount: [1, 10_000],
     options: [
       CONFIG_OPTION,
-      { name: "from", value: "ADDRESS", summary: "Envelope sender, <> for none; default sender@example.org" },
+      ...ENVELOPE_OPTIONS,
       {
-        name: "rcpt",
-        value: "ADDRESS",
-        many: true,
-        summary: "Envelope recipient; default recipient@example.com",
+        name: "dialect",
+        value: "NAME",
+        summary: "Mail server whose rules place edits: postfix (default) or sendmail",
       },
-      {
-        name: "client",
-        value: "HOST[IP]",
-        summary: "SMTP client, or its IP alone; default client.example.org[192.0.2.1]",
-      },
-      { name: "helo", value: "NAME", summary: "Name in HELO; default the client's host" },
-      { name: "mta", value: "NAME", summary: "Whose rules place edits: postfix (default) or sendmail" },
       { name: "json", summary: "Print the results as JSON" },
     ],
     notes: `MAIL.eml is a mail as a file, with CRLF or LF line ends; - is standard input.
@@ -50,7 +38,7 @@ Exit codes: 0 every mail got a verdict, 1 a filter failed or a file could not be
   },
   async run(given, io) {
     const envelope = envelopeOf(given);
-    const dialect = dialectOf(given.value("mta"));
+    const dialect = dialectOf("dialect", given.value("dialect"));
     const read = await readConfig(given.value("config")!, io);
     const unloaded = new AbortController();
     try {
@@ -91,61 +79,6 @@ interface TryResult {
   readonly failure?: { readonly kind: string; readonly hook: string; readonly message: string };
   /** Unified diff of the mail; empty if it did not change. */
   readonly diff: string;
-}
-
-function envelopeOf(given: Given): Omit<TestMail, "message"> {
-  const sender = given.value("from");
-  const recipients = given.values("rcpt");
-  const helo = given.value("helo");
-  const client = given.value("client");
-  return {
-    ...(sender !== undefined && { sender: sender.replace(/^<(.*)>$/, "$1") }),
-    ...(recipients.length > 0 && { recipients }),
-    ...(helo !== undefined && { helo }),
-    ...(client !== undefined && { client: clientOf(client) }),
-  };
-}
-
-/** `mx.example[192.0.2.7]`, or an IP address alone. */
-function clientOf(text: string): { readonly host: string; readonly address: string } {
-  const parts = /^([^\s[\]]+)?\[?([0-9A-Fa-f.:]+)\]?$/.exec(text);
-  const whole = /^([^\s[\]]+)\[([0-9A-Fa-f.:]+)\]$/.exec(text);
-  const [host, address] = whole ? [whole[1], whole[2]] : [undefined, parts?.[1] ? text : parts?.[2] ?? ""];
-  if (!isIp(address)) {
-    throw new UsageError(
-      `--client is "${
-        printable(text, 60)
-      }", expected HOST[IP] such as mx.example[192.0.2.7], or an IP address`,
-    );
-  }
-  return { host: host ?? `[${address}]`, address };
-}
-
-function isIp(text: string): boolean {
-  if (!/^[0-9.]+$/.test(text) && !text.includes(":")) return false;
-  try {
-    parseAddress(text.includes(":") ? `inet6:1@[${text}]` : `inet:1@${text}`);
-    return true;
-  } catch (error) {
-    if (error instanceof AddressError) return false;
-    throw error;
-  }
-}
-
-function dialectOf(text = "postfix"): Dialect {
-  const dialect = DIALECTS.find((name) => name === text.toLowerCase());
-  if (!dialect) throw new UsageError(`--mta is "${printable(text, 60)}", expected ${DIALECTS.join(" or ")}`);
-  return dialect;
-}
-
-async function readMail(file: string, io: Io): Promise<Uint8Array> {
-  try {
-    return await io.readFile(file);
-  } catch (error) {
-    throw new CommandError(`Cannot read the mail "${printable(file)}": ${readProblem(error)}`, 1, {
-      cause: error,
-    });
-  }
 }
 
 function resultOf(file: string, message: Uint8Array, run: FilterRun): TryResult {

@@ -109,8 +109,8 @@ Deno.test("try refuses options that make no sense", async () => {
     await assert.rejects(run(EDITS, ["a.eml", "--client", client]), UsageError, client);
   }
   await assert.rejects(
-    run(EDITS, ["a.eml", "--mta", "exim"]),
-    /--mta is "exim", expected postfix or sendmail/,
+    run(EDITS, ["a.eml", "--dialect", "exim"]),
+    /--dialect is "exim", expected postfix or sendmail/,
   );
 });
 
