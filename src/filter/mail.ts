@@ -11,7 +11,7 @@ export interface Client {
   readonly host: string;
   /** Address family. `unix` and `unknown` come from local submission. */
   readonly family: "inet" | "inet6" | "unix" | "unknown";
-  /** Address in text form without Sendmail's `IPv6:` prefix, a socket path for `unix`, undefined for `unknown`. */
+  /** Address in text form without Sendmail's `IPv6:` prefix and in the short form (RFC 5952), a socket path for `unix`, undefined for `unknown`. */
   readonly address: string | undefined;
   /** TCP port, 0 if the MTA does not know it. */
   readonly port: number;

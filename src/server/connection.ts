@@ -46,6 +46,7 @@ export class MilterConnection {
   #writing: Promise<void> | undefined;
   #end: End | undefined;
   #draining = false;
+  #cutting = false;
   /** Wakes the read loop when a pending hook has answered. */
   #wake: (() => void) | undefined;
 
@@ -99,7 +100,10 @@ export class MilterConnection {
     await this.#writing;
     this.#connection.close();
     this.#hold(this.#session.lost());
-    while (this.#pending !== undefined) await new Promise<void>((resolve) => this.#wake = resolve);
+    // Cut: what the filter still does is no reason to wait.
+    while (this.#pending !== undefined && !this.#cutting) {
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
     return this.#end!;
   }
 
@@ -133,8 +137,10 @@ export class MilterConnection {
 
   /** Ends at once, in mid-mail if need be; the MTA keeps the mail. */
   cut(): void {
+    this.#cutting = true;
     this.#stop({ kind: "drain" });
     this.#connection.close();
+    this.#wake?.();
   }
 
   #stop(end: End): void {

@@ -8,6 +8,12 @@ import type { ConnectCommand } from "../protocol/mod.ts";
 
 const decoder = new TextDecoder();
 
+/** The address as Postfix writes it (RFC 5952), so that a filter sees one spelling; Sendmail writes all eight groups. */
+function shortIpv6(address: string): string {
+  const url = `http://[${address}]/`;
+  return URL.canParse(url) ? new URL(url).hostname.slice(1, -1) : address;
+}
+
 /** The client of a mail when the MTA did not say. */
 export const UNKNOWN_CLIENT: Client = Object.freeze({
   host: "unknown",
@@ -18,7 +24,8 @@ export const UNKNOWN_CLIENT: Client = Object.freeze({
 
 /** The client of a SMFIC_CONNECT. Sendmail's `IPv6:` prefix goes. */
 export function clientOf(command: ConnectCommand): Client {
-  const address = decoder.decode(command.address).replace(/^IPv6:/i, "");
+  const text = decoder.decode(command.address);
+  const address = command.family === "inet6" ? shortIpv6(text.replace(/^IPv6:/i, "")) : text;
   return {
     host: decoder.decode(command.host),
     family: command.family,

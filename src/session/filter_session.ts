@@ -32,14 +32,7 @@ import type { FilterPlan, SessionHost } from "./plan.ts";
 import { type Failure, type FailureKind, verdictOf } from "./policy.ts";
 import type { Transaction } from "./transaction.ts";
 import { checkVerdict, encodeVerdict, verdictText } from "./verdicts.ts";
-import { STAGES } from "./wants.ts";
-
-const HOOK_NAMES: ReadonlyMap<number, string> = new Map<number, string>([
-  ...STAGES.map((stage) => [stage.code, stage.hook] as const),
-  [SMFIC.OPTNEG, "negotiate"],
-  [SMFIC.BODYEOB, "endOfMessage"],
-  [SMFIC.ABORT, "abort"],
-]);
+import { HOOK_OF_COMMAND } from "./wants.ts";
 
 /** One MTA connection as a filter sees it. It fulfils `LinkSession` of the chain, which says more of each method. */
 export class FilterSession {
@@ -331,7 +324,7 @@ export class FilterSession {
   }
 
   #failureOf(kind: FailureKind, code: number, message: string): Failure {
-    const hook = HOOK_NAMES.get(code) ?? letter(code);
+    const hook = HOOK_OF_COMMAND.get(code) ?? letter(code);
     return { kind, filter: this.#plan.name, hook, message, outcome: this.#plan.policy[kind] };
   }
 
@@ -379,7 +372,7 @@ export class FilterSession {
       sender: mail === undefined ? undefined : mail.sender?.address ?? macros.get("mail_addr"),
       recipients: mail?.recipients.length ?? 0,
       refused: mail?.refused ?? 0,
-      stage: HOOK_NAMES.get(code) ?? letter(code),
+      stage: HOOK_OF_COMMAND.get(code) ?? letter(code),
       verdict: verdict?.kind ?? "none",
       reply: verdict === undefined ? undefined : verdictText(verdict),
       edits: mail?.edits.length ?? 0,

@@ -23,6 +23,14 @@ export const STAGES = Object.freeze(
   ] as const,
 );
 
+/** The hook behind each command byte, for messages. */
+export const HOOK_OF_COMMAND: ReadonlyMap<number, string> = new Map<number, string>([
+  ...STAGES.map((stage) => [stage.code, stage.hook] as const),
+  [SMFIC.OPTNEG, "negotiate"],
+  [SMFIC.BODYEOB, "endOfMessage"],
+  [SMFIC.ABORT, "abort"],
+]);
+
 /** The flag behind each edit. */
 export const EDIT_FLAGS: Readonly<Record<EditName, number>> = Object.freeze({
   addHeader: SMFIF.ADDHDRS,
