@@ -53,10 +53,14 @@ export function charsetOf(label: string): Charset | undefined {
   if (name.length > 40 || UNFIT.test(family ?? "") || UNFIT.test(name.replace(/[^0-9a-z]/g, ""))) {
     return undefined;
   }
-  const known = iconv.encodingExists(name) && latin1(iconv.encode(ASCII_PROBE, name)) === ASCII_PROBE;
-  if (!known && family === undefined) return undefined;
+  const writable = [name, family].find((label) =>
+    label !== undefined && iconv.encodingExists(label) &&
+    latin1(iconv.encode(ASCII_PROBE, label)) === ASCII_PROBE
+  );
+  if (writable === undefined && family === undefined) return undefined;
   return {
-    encode: (text) => encodeAscii(text) ?? (known ? encodeAs(name, family, text) : undefined),
+    encode: (text) =>
+      encodeAscii(text) ?? (writable === undefined ? undefined : encodeAs(writable, family, text)),
     decode: (bytes) => decodeAs(name, bytes),
     takesAscii: () => true,
   };

@@ -1,6 +1,6 @@
 // Mails that the footer filter leaves as they are, and the reason that it gives. One character a byte, LF for CRLF.
 import assert from "node:assert/strict";
-import { runText } from "./run_mail_test.ts";
+import { ASCII, runText } from "./run_mail_test.ts";
 
 const PGP = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nHello\n-----BEGIN PGP SIGNATURE-----\n";
 const DEEP = Array.from(
@@ -33,6 +33,22 @@ const LEFT_ALONE: readonly (readonly [reason: string, mail: string])[] = [
     `Content-Type: multipart/alternative; boundary=b\n\n--b\nContent-Type: text/html\n\n<p>Hello</p>\n--b\n\n${PGP}--b--\n`,
   ],
   ["inline PGP", "Content-Type: text/html\n\n<pre>-----BEGIN PGP MESSAGE-----\n"],
+  ["DomainKey-Signature", "DomainKey-Signature: a=rsa-sha1\n\nHello\n"],
+  ["encrypted", "Content-Type: application/pgp-encrypted\n\nVersion: 1\n"],
+  [
+    "no text part",
+    "Content-Type: multipart/appledouble; boundary=b\n\n--b\nContent-Type: application/applefile\n\nx\n--b\n\nx\n--b--\n",
+  ],
+  [
+    "malformed MIME: missing end boundary",
+    "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nx\n--b--\n--b--\n",
+  ],
+  [
+    "malformed MIME: multipart without a boundary",
+    `Content-Type: multipart/mixed; boundary=${"b".repeat(201)}\n\n--${"b".repeat(201)}\n\nx\n--${
+      "b".repeat(201)
+    }--\n`,
+  ],
   ["DKIM-Signature", "DKIM-Signature: v=1; b=x\n\nHello\n"],
   ["ARC-Message-Signature", "ARC-Message-Signature: i=1; b=x\n\nHello\n"],
   [
@@ -101,6 +117,6 @@ LEFT_ALONE.forEach(([reason, mail], index) => {
   Deno.test(`footer: left alone (${reason}), mail ${index + 1}`, async () => {
     const [head = "", ...rest] = `Subject: x\n${mail}`.split("\n\n");
     const expected = [`${head}\nX-Footer: skipped (${reason})`, ...rest].join("\n\n");
-    assert.equal(await runText({ text: "Mandated text" }, `Subject: x\n${mail}`), expected);
+    assert.equal(await runText(ASCII, `Subject: x\n${mail}`), expected);
   });
 });

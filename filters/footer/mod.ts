@@ -13,6 +13,7 @@ import { concat, fromLatin1, latin1 } from "./transfer.ts";
 
 /** Most fields of a sender's own making that are removed: the number of edits is limited, and the first one counts. */
 const MAX_REMOVED = 100;
+const DASH = 0x2d;
 
 /** A new header field, or a new value of the field of that name. */
 interface FieldChange {
@@ -142,7 +143,9 @@ function addToPart(part: Part, body: Uint8Array, footer: Footer): Outcome {
   ) {
     return { kind: "skipped", reason: "a line starts like a boundary" };
   }
-  return outcome;
+  // In an empty part the boundary follows the empty line at once, so nothing ends the line of what is put there.
+  if (outcome.kind !== "added" || part.path === "" || body[end] !== DASH) return outcome;
+  return { ...outcome, bytes: concat(outcome.bytes, fromLatin1("\r\n")) };
 }
 
 function hasLine(bytes: Uint8Array, start: string): boolean {

@@ -49,3 +49,8 @@ Deno.test("footer options: a mistake is named with its value and what was expect
     });
   }
 });
+
+Deno.test("footer options: an indent is no place to break a line", () => {
+  const { lines } = parseOptions({ text: `  ${"x".repeat(90)} y` });
+  assert.deepEqual(lines, [`  ${"x".repeat(90)}`, "y"]);
+});

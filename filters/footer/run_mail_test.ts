@@ -1,4 +1,4 @@
-// Runs the footer filter on whole mails; no tests of its own, but not part of the filter either.
+// Runs the footer filter on whole mails, for the tests beside it; has no tests of its own.
 import assert from "node:assert/strict";
 import { renderMail } from "../../src/testing/eml.ts";
 import { type FilterRun, runFilter } from "../../src/testing/run_filter.ts";
@@ -35,4 +35,32 @@ export async function runText(options: Options, message: string, sender?: string
   assert(mail);
   assert(!/(^|[^\r])\n/.test(textOf(mail.body)), "a bare LF in the body");
   return textOf(renderMail(mail)).replaceAll("\r\n", "\n");
+}
+
+export const ASCII: Options = { text: "Mandated text" };
+export const EURO: Options = { text: "Fee: 5 \u20ac" };
+
+/** A mail and what becomes of it. */
+export interface Case {
+  readonly name: string;
+  /** {@linkcode ASCII} if left out. */
+  readonly options?: Options;
+  /** All but the Subject at the top. */
+  readonly mail: string;
+  readonly expected: string;
+}
+
+/** Tests each case, and that a second run of the filter changes nothing. */
+export function testCases(cases: readonly Case[]): void {
+  for (const { name, options = ASCII, mail, expected } of cases) {
+    Deno.test(`footer: ${name}`, async () => {
+      assert.equal(await runText(options, `Subject: x\n${mail}`), `Subject: x\n${expected}`);
+      if (!expected.includes("X-Footer: added\n") || options.once === false) return;
+      assert.equal(
+        await runText(options, `Subject: x\n${expected}`),
+        `Subject: x\n${expected}`,
+        "second run",
+      );
+    });
+  }
 }

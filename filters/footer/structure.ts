@@ -45,7 +45,7 @@ export interface Part {
   readonly boundaries: readonly string[];
   /** Where the header ends in the body (the empty line starts here); 0 for the mail itself. */
   readonly headerEnd: number;
-  /** Where the content starts and ends in the body; both undefined if the part has no empty line and so no content. */
+  /** Where the content starts and ends in the body; undefined for a multipart, and for a part without an empty line. */
   readonly content: { readonly start: number; readonly end: number } | undefined;
 }
 
@@ -71,8 +71,8 @@ export function scan(fields: readonly Field[], body: Uint8Array): Structure {
   let root: OpenPart | undefined;
   try {
     root = makePart(fields, undefined, 0, []);
-    root.content = { start: 0, end: body.length };
     if (isMultipart(root)) new Scanner(body).run(root);
+    else root.content = { start: 0, end: body.length };
     return { kind: "mail", root };
   } catch (error) {
     if (error instanceof Malformed) return { kind: "malformed", reason: error.message, root };
@@ -112,16 +112,17 @@ class Scanner {
         leaf = undefined;
         headerStart = undefined;
         if (found.level !== this.#open.length - 1) throw new Malformed("missing end boundary");
-        if (found.closes) this.#leave(previousEnd);
+        if (found.closes) this.#leave();
         else headerStart = next;
         if (this.#open.length === 0) return;
       } else if (headerStart !== undefined) {
         if (end === at) {
           leaf = this.#begin(headerStart, at);
-          leaf.content = { start: next, end: this.#body.length };
           if (isMultipart(leaf)) {
             this.#enter(leaf);
             leaf = undefined;
+          } else {
+            leaf.content = { start: next, end: this.#body.length };
           }
           headerStart = undefined;
         } else if (next - headerStart > MAX_PART_HEADER) {
@@ -165,12 +166,11 @@ class Scanner {
     this.#open.push({ part, boundary });
   }
 
-  #leave(contentEnd: number): void {
+  #leave(): void {
     const left = this.#open.pop();
     if (left === undefined) return;
     this.#levels.delete(left.boundary);
     if (left.part.children.length === 0) throw new Malformed("multipart without parts");
-    if (left.part.content !== undefined) left.part.content.end = contentEnd;
   }
 
   #begin(start: number, end: number): OpenPart {
@@ -183,6 +183,9 @@ class Scanner {
   }
 }
 
+/** What a part without a Content-Type is. (In a digest a message, RFC 2046 section 5.1.5, but nothing enters one.) */
+const TEXT: ParsedValue = { value: "text/plain", parameters: [] };
+
 function makePart(
   fields: readonly Field[],
   parent: OpenPart | undefined,
@@ -190,7 +193,7 @@ function makePart(
   boundaries: readonly string[],
 ): OpenPart {
   const type = one(fields, "content-type");
-  const parsed = type === undefined ? implied(parent) : parseValue(type);
+  const parsed = type === undefined ? TEXT : parseValue(type);
   if (parsed === undefined || !parsed.value.includes("/")) throw new Malformed("Content-Type not understood");
   const disposition = one(fields, "content-disposition");
   const encoding = one(fields, "content-transfer-encoding");
@@ -207,14 +210,6 @@ function makePart(
     boundaries,
     headerEnd,
     content: undefined,
-  };
-}
-
-/** RFC 2046 section 5.1.5: in a digest a part is a message, elsewhere a text. */
-function implied(parent: Part | undefined): ParsedValue {
-  return {
-    value: parent?.type.value === "multipart/digest" ? "message/rfc822" : "text/plain",
-    parameters: [],
   };
 }
 
