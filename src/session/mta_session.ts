@@ -271,7 +271,9 @@ export class MtaSession {
 
   /** What a verdict does to mail and connection. */
   #apply(code: number, verdict: MtaAnswer["verdict"], ends: Ends, out: FrameWriter): void {
-    if (code === SMFIC.MAIL) this.#owesAbort = verdict === "continue" && this.#wantsAborts();
+    if (code === SMFIC.MAIL) {
+      this.#owesAbort = !this.#postfix && verdict === "continue" && this.#wantsAborts();
+    }
     if (code === SMFIC.BODYEOB) {
       this.#endMail();
     } else if (ends === "mail") {
