@@ -12,15 +12,30 @@ const WORD = /=\?([A-Za-z0-9_.:+-]+)(?:\*[A-Za-z0-9-]+)?\?([BbQq])\?([!->@-~]*)\
  */
 export function decodeWords(text: string): string {
   if (!text.includes("=?")) return text;
-  return text.replace(/(\?=)[ \t]+(?==\?)/g, "$1").replace(WORD, (whole, charset, encoding, payload) => {
-    try {
-      const bytes = encoding === "B" || encoding === "b" ? base64(payload) : quoted(payload);
-      return new TextDecoder(charset).decode(bytes);
-    } catch {
-      // Only the sender can mend it; a filter that looks for text still sees the word itself.
-      return whole;
-    }
-  });
+  let decoded = "";
+  let end = 0;
+  let afterWord = false;
+  for (const match of text.matchAll(WORD)) {
+    const [whole, charset, encoding, payload] = match;
+    const between = text.slice(end, match.index);
+    const word = decodeWord(charset, encoding, payload);
+    if (!(afterWord && word !== undefined && /^[ \t]*$/.test(between))) decoded += between;
+    decoded += word ?? whole;
+    afterWord = word !== undefined;
+    end = match.index + whole.length;
+  }
+  return decoded + text.slice(end);
+}
+
+/** What a word means; undefined if it is in an unknown charset or broken. */
+function decodeWord(charset: string, encoding: string, payload: string): string | undefined {
+  try {
+    const bytes = encoding === "B" || encoding === "b" ? base64(payload) : quoted(payload);
+    return new TextDecoder(charset).decode(bytes);
+  } catch {
+    // Only the sender can mend it; a filter that looks for text still sees the word itself.
+    return undefined;
+  }
 }
 
 function base64(payload: string): Uint8Array {

@@ -5,7 +5,7 @@
  */
 import { MAX_STRINGS } from "./bytes.ts";
 import { parseMacroPairs } from "./command.ts";
-import { SMFIC } from "./codes.ts";
+import { DATA_SIZE, SMFIC } from "./codes.ts";
 import { ProtocolError } from "./errors.ts";
 
 const decoder = new TextDecoder();
@@ -24,6 +24,8 @@ const LEVELS = new Map<number, number>([
   [SMFIC.UNKNOWN, 7],
 ]);
 const COUNT = 8;
+/** Bytes of one macro frame: as much as a frame of the default data size holds. */
+const MAX_BYTES = DATA_SIZE;
 const LEVEL_OF = new Int8Array(256).fill(-1);
 for (const [code, level] of LEVELS) LEVEL_OF[code] = level;
 
@@ -44,6 +46,13 @@ export class MacroStore {
     // What follows a new stage is outdated, also where its command itself is switched off and only its macros come.
     if (level <= 3) this.#forgetAfter(level);
     const length = end - start - 1;
+    if (length > MAX_BYTES) {
+      this.#forget(level);
+      throw new ProtocolError(
+        "too-large",
+        `Cannot read command 'D': it has ${length} bytes, the limit is ${MAX_BYTES}`,
+      );
+    }
     let kept = this.#bytes[level];
     // Postfix repeats the same few bytes before every header.
     if (kept !== undefined && length === this.#lengths[level] && same(kept, bytes, start + 1, length)) return;

@@ -72,6 +72,9 @@ export function wantsOf(filter: Filter, answerData: boolean, declared: Declarati
     if (stage.hook === "data" && answerData) continue;
     // Both bits: an MTA that cannot do without an answer can still not send at all, and the other way round.
     if (stage.need !== undefined && needs.has(stage.need)) protocol |= stage.noReply;
+    // MAIL always comes: without it nothing would tell one mail of a connection from the next, because Sendmail sends
+    // no abort where it may not send MAIL.
+    else if (stage.hook === "mail") protocol |= stage.noReply;
     else protocol |= stage.not;
   }
   if (filter.body !== undefined) protocol |= SMFIP.SKIP;

@@ -1,0 +1,219 @@
+/**
+ * One running sandbox as the runtime sees it: two rings, a warden, an end.
+ *
+ * @module
+ */
+import type { FilterDescription } from "../../session/filter_module.ts";
+import type { FailureKind } from "../../session/policy.ts";
+import { FromInmate, type InmateSetup, type WardenOrder, type WardenReport } from "./messages.ts";
+import type { WorkerPermissions } from "./permissions.ts";
+import { ringMemory, RingReader, RingWriter } from "./ring.ts";
+
+/** Bytes of each ring. A mail's body passes through in pieces of at most a quarter. */
+const RING = 1 << 20;
+
+/** Drains in a row, without a wait, before other work gets its turn. */
+const BUSY_TURNS = 8;
+
+/** Why a cell ended. */
+export interface CellEnd {
+  readonly kind: FailureKind;
+  readonly message: string;
+}
+
+/** What a cell tells the link that owns it. */
+export interface CellOwner {
+  /** Replies, failures and log lines of a session; `payload` is valid until the call returns. */
+  record(cell: Cell, kind: number, session: number, payload: Uint8Array): void;
+  /** The cell is over, by whatever cause; called once. */
+  ended(cell: Cell, end: CellEnd): void;
+}
+
+/** What a cell is started with. */
+export interface CellSetup extends Omit<InmateSetup, "toInmate" | "fromInmate" | "running"> {
+  readonly permissions: WorkerPermissions;
+  readonly heapMiB: number;
+  /** Time for the filter to load and start, ms. */
+  readonly startTimeout: number;
+}
+
+/** A sandbox: a thread with one filter in it. */
+export class Cell {
+  /** Sessions that are open in it. */
+  load = 0;
+  /** Settles when the filter is loaded; rejects if the cell ends before. */
+  readonly ready: Promise<FilterDescription>;
+
+  readonly #owner: CellOwner;
+  readonly #warden: Worker;
+  readonly #in: RingReader;
+  readonly #out: RingWriter;
+  readonly #running: Int32Array;
+  readonly #backlog: { kind: number; session: number; payload: Uint8Array }[] = [];
+  readonly #gone = Promise.withResolvers<void>();
+  readonly #started = Promise.withResolvers<FilterDescription>();
+  #room: Promise<void> | undefined;
+  #flushing = false;
+  #end: CellEnd | undefined;
+
+  constructor(setup: CellSetup, owner: CellOwner) {
+    this.#owner = owner;
+    const { permissions, heapMiB, startTimeout, ...rest } = setup;
+    const toInmate = ringMemory(RING);
+    const fromInmate = ringMemory(RING);
+    const running = new SharedArrayBuffer(4);
+    this.#out = new RingWriter(toInmate);
+    this.#in = new RingReader(fromInmate);
+    this.#running = new Int32Array(running);
+    this.ready = this.#started.promise;
+    // Whoever does not wait for it must not fail by it.
+    this.ready.catch(() => {});
+    const options = { type: "module", name: setup.name, deno: { permissions } };
+    this.#warden = new Worker(new URL("./warden.ts", import.meta.url), options as WorkerOptions);
+    this.#warden.onmessage = ({ data }: MessageEvent<WardenReport>) => this.#report(data);
+    this.#warden.onerror = (event) => {
+      event.preventDefault();
+      this.end({ kind: "unavailable", message: `the sandbox could not start: ${event.message}` });
+    };
+    const order: WardenOrder = { setup: { ...rest, toInmate, fromInmate, running }, heapMiB };
+    this.#warden.postMessage(order);
+    const timer = setTimeout(
+      () => this.end({ kind: "unavailable", message: `the filter did not start within ${startTimeout} ms` }),
+      startTimeout,
+    );
+    this.ready.then(() => clearTimeout(timer), () => clearTimeout(timer));
+    void this.#listen();
+  }
+
+  /** The cell is over. */
+  get dead(): boolean {
+    return this.#end !== undefined;
+  }
+
+  /** Session whose hook holds the thread, 0 for none. From the sandbox: a hint, not to be trusted. */
+  get running(): number {
+    return Atomics.load(this.#running, 0);
+  }
+
+  /** Settles when the thread is gone. */
+  get gone(): Promise<void> {
+    return this.#gone.promise;
+  }
+
+  /**
+   * Sends a record; undefined if it found room, else a promise for the moment when the backlog has gone.
+   * The payload is copied.
+   */
+  send(kind: number, session: number, payload: Uint8Array): Promise<void> | undefined {
+    if (this.#end !== undefined) return undefined;
+    try {
+      for (let at = 0; at === 0 || at < payload.length; at += this.#out.largest) {
+        const piece = payload.length <= this.#out.largest
+          ? payload
+          : payload.subarray(at, at + this.#out.largest);
+        if (this.#backlog.length > 0 || !this.#out.write(kind, session, piece)) {
+          this.#backlog.push({ kind, session, payload: piece.slice() });
+        }
+      }
+    } catch (error) {
+      this.end({ kind: "protocol", message: String(error) });
+      return undefined;
+    }
+    this.#flushSoon();
+    if (this.#backlog.length === 0) return undefined;
+    return this.#room ??= this.#drain();
+  }
+
+  /** Ends the cell: its thread is halted, wherever it is. */
+  end(end: CellEnd): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    this.#started.reject(new Error(end.message));
+    this.#backlog.length = 0;
+    this.#in.wake();
+    this.#out.wake();
+    this.#warden.postMessage("kill");
+    // The warden answers when the thread is gone; it may itself be, and then there is nothing left to wait for.
+    const timer = setTimeout(() => this.#remove(), 5000);
+    void this.#gone.promise.then(() => clearTimeout(timer));
+    this.#owner.ended(this, end);
+  }
+
+  #report(report: WardenReport): void {
+    if (this.#end !== undefined) {
+      if (report.kind === "exit") this.#remove();
+      return;
+    }
+    switch (report.kind) {
+      case "ready":
+        this.#started.resolve(report.description);
+        break;
+      case "load-failed":
+        this.end({ kind: "unavailable", message: String(report.message).slice(0, 4000) });
+        break;
+      case "memory":
+        this.end({ kind: "memory", message: String(report.message).slice(0, 1000) });
+        break;
+      default:
+        this.end({ kind: "crash", message: String(report.message).slice(0, 1000) });
+    }
+  }
+
+  #remove(): void {
+    this.#warden.terminate();
+    this.#gone.resolve();
+  }
+
+  /** One wake-up for everything that is sent in one go. */
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      this.#out.flush();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#backlog.length > 0 && this.#end === undefined) {
+      const { kind, session, payload } = this.#backlog[0];
+      if (this.#out.write(kind, session, payload)) {
+        this.#backlog.shift();
+        continue;
+      }
+      this.#out.flush();
+      await this.#out.room();
+    }
+    this.#out.flush();
+    this.#room = undefined;
+  }
+
+  async #listen(): Promise<void> {
+    let busy = 0;
+    while (this.#end === undefined) {
+      try {
+        this.#in.drain((kind, session, payload) => this.#owner.record(this, kind, session, payload));
+      } catch (error) {
+        this.end({
+          kind: "protocol",
+          message: `broken ring: ${error instanceof Error ? error.message : error}`,
+        });
+        return;
+      }
+      const arrived = this.#in.arrived();
+      if (arrived !== undefined) {
+        await arrived;
+        busy = 0;
+      } else if (++busy === BUSY_TURNS) {
+        // A sandbox that never stops writing must not keep the process from everything else.
+        await new Promise((resolve) => setTimeout(resolve));
+        busy = 0;
+      }
+    }
+  }
+}
+
+/** Is this a record that a sandbox may send? */
+export function isKnownRecord(kind: number): boolean {
+  return kind >= FromInmate.REPLY && kind <= FromInmate.DONE;
+}

@@ -1,0 +1,112 @@
+/**
+ * What a filter must not have: taken off the isolate before its code loads.
+ *
+ * Deno's permissions are the wall. This takes away what permissions do not cover: threads of its own (they would
+ * outlive a kill), the locks that make the kill work, and the doors to Deno's inside.
+ *
+ * @module
+ */
+
+/** Globals a filter has no use for. `Worker` and friends start threads; `process` and `require` reach any built-in module. */
+const GLOBALS = [
+  "Worker",
+  "SharedWorker",
+  "process",
+  "require",
+  "global",
+  "module",
+  "nodeBootstrap",
+  "postMessage",
+  "onmessage",
+  "close",
+  "caches",
+  "localStorage",
+  "sessionStorage",
+  "BroadcastChannel",
+  "EventSource",
+  "alert",
+  "confirm",
+  "prompt",
+];
+
+/** The parts of `Deno` that make sense in a filter; what each may do is up to the granted permissions. */
+const DENO = [
+  "readFile",
+  "readTextFile",
+  "readDir",
+  "stat",
+  "lstat",
+  "realPath",
+  "open",
+  "writeFile",
+  "writeTextFile",
+  "mkdir",
+  "remove",
+  "rename",
+  "connect",
+  "connectTls",
+  "startTls",
+  "resolveDns",
+  "createHttpClient",
+  "env",
+  "hostname",
+  "osRelease",
+  "errors",
+  "permissions",
+  "version",
+  "build",
+];
+
+const CONSOLE = {
+  debug: "debug",
+  log: "info",
+  info: "info",
+  warn: "warn",
+  error: "error",
+  trace: "debug",
+} as const;
+
+/**
+ * Takes the globals away for good. Call it once, after everything the runtime itself needs has been captured.
+ *
+ * @param log Where `console` writes to from now on: the filter's log, with its limits, and not the process's output.
+ */
+export function harden(log: (level: "debug" | "info" | "warn" | "error", words: string) => void): void {
+  const scope = globalThis as unknown as Record<string, unknown>;
+  const deno = scope.Deno as Record<string, unknown>;
+  const reduced = Object.freeze(
+    Object.fromEntries(DENO.filter((name) => name in deno).map((name) => [name, deno[name]])),
+  );
+  for (const name of GLOBALS) remove(scope, name);
+  lock(scope, "Deno", reduced);
+  const quiet = Object.fromEntries(
+    Object.entries(CONSOLE).map((
+      [name, level],
+    ) => [name, (...values: unknown[]) => log(level, words(values))]),
+  );
+  lock(scope, "console", Object.freeze(quiet));
+  // Without the locks nobody can steal the one by which Deno halts a thread that spins.
+  for (const name of ["locks", "gpu", "hardwareConcurrency"]) remove(Object.getPrototypeOf(navigator), name);
+  for (const name of ["LockManager", "Lock"]) remove(scope, name);
+}
+
+function words(values: readonly unknown[]): string {
+  return values.slice(0, 20).map((value) => {
+    if (typeof value === "string") return value.slice(0, 1000);
+    if (value instanceof Error) return `${value.name}: ${value.message}`;
+    try {
+      return JSON.stringify(value)?.slice(0, 1000) ?? String(value);
+    } catch {
+      return Object.prototype.toString.call(value);
+    }
+  }).join(" ");
+}
+
+function remove(from: object, name: string): void {
+  if (!Reflect.deleteProperty(from, name)) lock(from, name, undefined);
+  if (name in from) lock(from, name, undefined);
+}
+
+function lock(on: object, name: string, value: unknown): void {
+  Object.defineProperty(on, name, { value, writable: false, configurable: false, enumerable: false });
+}

@@ -1,0 +1,267 @@
+/**
+ * Inside the sandbox: loads one filter and runs its sessions, frames in and out over the rings.
+ *
+ * The thread has the filter's rights and no others, a heap of its own, and can be halted at any instruction. Nothing
+ * the runtime does depends on this code being left alone by the filter beside it; it only has to be hard to hurt by
+ * accident.
+ *
+ * @module
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import type { Log } from "../../filter/mod.ts";
+import { FrameReader, FrameWriter, ProtocolError } from "../../protocol/mod.ts";
+import { describeFilter, loadFilter } from "../../session/filter_module.ts";
+import { FilterSession } from "../../session/filter_session.ts";
+import type { FilterPlan, SessionHost } from "../../session/plan.ts";
+import { harden } from "./harden.ts";
+import { FromInmate, type InmateSetup, ToInmate, type WardenReport } from "./messages.ts";
+import { servePinned } from "./pinned_modules.ts";
+import { RingReader, RingWriter } from "./ring.ts";
+
+/** Bytes of a log line or failure message that are passed on. */
+const NOTE_LIMIT = 4096;
+/** How often the memory outside the heap is looked at, ms. */
+const MEMORY_TICK = 250;
+
+const setup = workerData as InmateSetup;
+const port = parentPort!;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const { memoryUsage } = Deno;
+
+/** One MTA connection inside. */
+interface Room {
+  readonly session: FilterSession;
+  readonly frames: FrameReader;
+  readonly out: FrameWriter;
+  pending: Promise<void> | undefined;
+  lost: boolean;
+}
+
+class Inmate {
+  readonly #in = new RingReader(setup.toInmate);
+  readonly #ring = new RingWriter(setup.fromInmate);
+  readonly #running = new Int32Array(setup.running);
+  readonly #rooms = new Map<number, Room>();
+  readonly #plan: FilterPlan;
+  /** Records that found no room in the ring. */
+  readonly #backlog: { kind: number; session: number; payload: Uint8Array }[] = [];
+  #draining = false;
+
+  constructor(plan: FilterPlan) {
+    this.#plan = plan;
+  }
+
+  async run(): Promise<never> {
+    for (;;) {
+      this.#in.drain((kind, session, payload) => this.#take(kind, session, payload));
+      this.#ring.flush();
+      await this.#in.arrived();
+    }
+  }
+
+  #take(kind: number, id: number, payload: Uint8Array): void {
+    if (kind === ToInmate.OPEN) {
+      const session = new FilterSession(this.#plan, this.#hostOf(id), payload[0] === 1);
+      this.#rooms.set(id, {
+        session,
+        frames: new FrameReader(undefined, 1024),
+        out: new FrameWriter(),
+        pending: undefined,
+        lost: false,
+      });
+      return;
+    }
+    const room = this.#rooms.get(id);
+    if (room === undefined) return;
+    if (kind === ToInmate.FRAMES) {
+      room.frames.push(payload);
+      this.#sweep(id, room);
+    } else if (kind === ToInmate.EXPIRE) {
+      room.pending = undefined;
+      room.frames.held = false;
+      this.#enter(
+        id,
+        () => this.#hold(id, room, room.session.expire(room.out, Number(decoder.decode(payload)))),
+      );
+      this.#sweep(id, room);
+    } else if (kind === ToInmate.LOST) {
+      room.lost = true;
+      const done = (): void => {
+        this.#rooms.delete(id);
+        this.#send(FromInmate.DONE, id, new Uint8Array(0));
+        this.#ring.flush();
+      };
+      let last: Promise<void> | undefined;
+      this.#enter(id, () => last = room.session.lost());
+      if (last === undefined) done();
+      else last.then(done, done);
+    }
+  }
+
+  /** Handles every whole frame of a session that waits for nothing. */
+  #sweep(id: number, room: Room): void {
+    try {
+      while (room.pending === undefined && room.frames.next()) {
+        this.#enter(id, () => this.#hold(id, room, room.session.receive(room.frames, room.out)));
+      }
+    } catch (error) {
+      // The runtime has checked every frame before: only a filter that meddles gets here.
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#note(FromInmate.FAILURE, id, { kind: "protocol", hook: "", message: error.message });
+    }
+    this.#answer(id, room);
+  }
+
+  /** Runs code of the filter under its session's number, so that the runtime can tell who holds the thread. */
+  #enter(id: number, run: () => void): void {
+    Atomics.store(this.#running, 0, id);
+    try {
+      run();
+    } finally {
+      Atomics.store(this.#running, 0, 0);
+    }
+  }
+
+  #hold(id: number, room: Room, pending: Promise<void> | undefined): void {
+    if (pending === undefined) return;
+    room.pending = pending;
+    room.frames.held = true;
+    const settled = (): void => {
+      if (room.pending !== pending) return;
+      room.pending = undefined;
+      room.frames.held = false;
+      this.#sweep(id, room);
+      this.#ring.flush();
+    };
+    pending.then(settled, settled);
+  }
+
+  #answer(id: number, room: Room): void {
+    if (room.out.length > 0 && !room.lost) this.#send(FromInmate.REPLY, id, room.out.take());
+  }
+
+  #send(kind: number, session: number, payload: Uint8Array): void {
+    for (let at = 0; at === 0 || at < payload.length; at += this.#ring.largest) {
+      const piece = payload.subarray(at, at + this.#ring.largest);
+      if (this.#backlog.length > 0 || !this.#ring.write(kind, session, piece)) {
+        this.#backlog.push({ kind, session, payload: piece.slice() });
+      }
+    }
+    if (this.#backlog.length > 0 && !this.#draining) void this.#drainBacklog();
+  }
+
+  async #drainBacklog(): Promise<void> {
+    this.#draining = true;
+    while (this.#backlog.length > 0) {
+      const { kind, session, payload } = this.#backlog[0];
+      if (this.#ring.write(kind, session, payload)) {
+        this.#backlog.shift();
+        continue;
+      }
+      this.#ring.flush();
+      await this.#ring.room();
+    }
+    this.#ring.flush();
+    this.#draining = false;
+  }
+
+  #note(kind: number, session: number, note: object): void {
+    let text: string;
+    try {
+      text = JSON.stringify(note, (_, value) => typeof value === "string" ? value.slice(0, 1000) : value) ??
+        "{}";
+    } catch (error) {
+      text = JSON.stringify({
+        level: "warn",
+        kind: "error",
+        hook: "",
+        message: `a record that is no plain data: ${error}`,
+      });
+    }
+    if (text.length > NOTE_LIMIT) {
+      text = JSON.stringify({
+        level: "warn",
+        kind: "error",
+        hook: "",
+        message: `${text.slice(0, NOTE_LIMIT - 200)} …`,
+      });
+    }
+    this.#send(kind, session, encoder.encode(text));
+    this.#ring.flush();
+  }
+
+  #hostOf(id: number): SessionHost {
+    return {
+      now: () => performance.now(),
+      log: this.logOf(id),
+      // The runtime makes its own report; it has seen all it needs.
+      mail: () => {},
+      failure: ({ kind, hook, message }) => this.#note(FromInmate.FAILURE, id, { kind, hook, message }),
+    };
+  }
+
+  logOf(id: number): Log {
+    const write = (level: string) => (message: string, fields?: Readonly<Record<string, unknown>>): void =>
+      this.#note(FromInmate.LOG, id, { level, message: String(message), fields });
+    return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+  }
+}
+
+const QUIET: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** Deno halts a thread that never returns only while it holds a lock (deno-facts.md). */
+function holdLock(): void {
+  const { locks } = navigator as unknown as {
+    locks: { request(name: string, hold: () => Promise<never>): unknown };
+  };
+  void locks.request(`millrace-${crypto.randomUUID()}`, () => new Promise<never>(() => {}));
+}
+
+function report(message: WardenReport): void {
+  port.postMessage(message);
+}
+
+async function start(): Promise<void> {
+  holdLock();
+  // A pending waitAsync does not keep the thread alive, a listener does.
+  port.on("message", () => {});
+  const helpers = new URL("../../filter/mod.ts", import.meta.url).href;
+  const own = typeof setup.code === "string" ? new URL("./", setup.code).href : "none:";
+  servePinned(typeof setup.code === "string" ? undefined : setup.code, helpers, own);
+  const log: { inner: Log } = { inner: QUIET };
+  harden((level, words) => log.inner[level](words));
+  const entry = typeof setup.code === "string" ? setup.code : setup.code.entry;
+  const controller = new AbortController();
+  const env = {
+    options: setup.options,
+    signal: controller.signal,
+    log: {
+      debug: (...args: Parameters<Log["debug"]>) => log.inner.debug(...args),
+      info: (...args: Parameters<Log["info"]>) => log.inner.info(...args),
+      warn: (...args: Parameters<Log["warn"]>) => log.inner.warn(...args),
+      error: (...args: Parameters<Log["error"]>) => log.inner.error(...args),
+    },
+  };
+  const filter = await loadFilter(() => import(entry), env);
+  const inmate = new Inmate({ name: setup.name, filter, policy: setup.policy, limits: setup.limits });
+  log.inner = inmate.logOf(0);
+  report({ kind: "ready", description: describeFilter(filter) });
+  setInterval(() => {
+    const { external } = memoryUsage();
+    if (external > setup.bufferLimit) {
+      report({
+        kind: "memory",
+        message: `${external} bytes outside the heap, the limit is ${setup.bufferLimit}`,
+      });
+    }
+  }, MEMORY_TICK);
+  await inmate.run();
+}
+
+start().catch((error) => {
+  report({
+    kind: "load-failed",
+    message: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+  });
+});

@@ -1,0 +1,446 @@
+/**
+ * One MTA connection whose filter is in a sandbox: frames pass through, and where the sandbox fails the policy answers.
+ *
+ * @module
+ */
+import type { LinkSession } from "../../chain/link.ts";
+import type { Verdict } from "../../filter/mod.ts";
+import {
+  type Agreement,
+  checkAnswer,
+  DATA_SIZE,
+  DATA_SIZE_1M,
+  DATA_SIZE_256K,
+  Effect,
+  encodeReply,
+  FrameReader,
+  FrameWriter,
+  isFinal,
+  letter,
+  nextState,
+  type Options,
+  parseCommand,
+  parseReply,
+  ProtocolError,
+  type Reply,
+  SMFIC,
+  SMFIP,
+  SMFIR,
+  State,
+  step,
+  wantsReply,
+} from "../../protocol/mod.ts";
+import { readReplyText } from "../../session/mta_checks.ts";
+import type { SessionHost } from "../../session/plan.ts";
+import {
+  type Failure,
+  FAILURE_KINDS,
+  type FailureKind,
+  type FailurePolicy,
+  verdictOf,
+} from "../../session/policy.ts";
+import { HOOK_OF_COMMAND } from "../../session/wants.ts";
+import type { Cell, CellEnd } from "./cell.ts";
+import { ToInmate } from "./messages.ts";
+import { Prelude } from "./prelude.ts";
+import { RelayReport } from "./relay_report.ts";
+import { ReplyCheck } from "./reply_check.ts";
+
+/** Where a session gets its sandbox from. */
+export interface Supply {
+  readonly name: string;
+  readonly policy: FailurePolicy;
+  /** A running sandbox; a promise while one starts; the reason if none will come soon. */
+  acquire(): Cell | Promise<Cell> | CellEnd;
+  /** Gives the session a number in that sandbox; its records go to the session from now on. */
+  attach(cell: Cell, session: RelaySession): number;
+  detach(cell: Cell, id: number): void;
+  /** A hook is late: if `stuck` still holds after a grace time, the thread itself hangs, and the sandbox is ended. */
+  overdue(cell: Cell, end: CellEnd, stuck: () => boolean): void;
+}
+
+/** Bytes of replies to one command that are kept until they are complete. */
+const REPLY_LIMIT = 256 * 1024 * 1024;
+const NOTHING = new Uint8Array(0);
+const encoder = new TextEncoder();
+
+/** A command that waits for its answer. */
+interface Waiting {
+  readonly code: number;
+  readonly out: FrameWriter;
+  readonly resolve: () => void;
+}
+
+/** A relayed connection. */
+export class RelaySession implements LinkSession {
+  readonly #supply: Supply;
+  readonly #host: SessionHost;
+  readonly #answerData: boolean;
+  readonly #report: RelayReport;
+  readonly #prelude = new Prelude();
+  readonly #check = new ReplyCheck();
+  /** Edits of the pending end of message; the MTA gets them with the verdict or not at all. */
+  readonly #edits = new FrameWriter();
+  #incoming = new FrameReader(REPLY_LIMIT, 256);
+
+  #state: number = State.START;
+  #agreement: Agreement | undefined;
+  /** The filter accepted the whole connection. */
+  #unfiltered = false;
+  #cell: Cell | undefined;
+  #id = 0;
+  #waiting: Waiting | undefined;
+  /** The commands whose answers are not for the MTA: replayed, or answered by policy already. */
+  #passed: number[] = [];
+  /** A verdict that a replayed connect or helo brought: it holds for the command that is waiting. */
+  #replayed: Reply | undefined;
+  /** The mail has failed at a stage that is not answered. */
+  #deferred: Failure | undefined;
+  #left: (() => void) | undefined;
+
+  constructor(supply: Supply, host: SessionHost, answerData: boolean) {
+    this.#supply = supply;
+    this.#host = host;
+    this.#answerData = answerData;
+    this.#report = new RelayReport(supply.name, host);
+  }
+
+  get mailOpen(): boolean {
+    return this.#report.mailOpen;
+  }
+
+  get finished(): boolean {
+    return this.#state === State.CLOSED;
+  }
+
+  get awaitingEndOfMessage(): boolean {
+    return this.#waiting?.code === SMFIC.BODYEOB;
+  }
+
+  receive(frame: FrameReader, out: FrameWriter): Promise<void> | undefined {
+    const { code } = frame;
+    const cell = step(this.#state, code);
+    this.#report.see(frame, cell);
+    this.#state = this.#unfiltered && nextState(cell) !== State.CLOSED ? State.IDLE : nextState(cell);
+    if (code === SMFIC.QUIT) return undefined;
+    if ((cell & Effect.OPEN) !== 0) this.#deferred = undefined;
+    if (code === SMFIC.CONNECT || code === SMFIC.QUIT_NC) this.#unfiltered = false;
+    const bytes = frame.bytes.subarray(frame.start - 5, frame.end);
+    if (this.#cell === undefined && this.#begins(code, cell)) return this.#begin(code, bytes, out);
+    return this.#forward(code, bytes, out);
+  }
+
+  expire(out: FrameWriter, ms: number): Promise<void> | undefined {
+    const end: CellEnd = { kind: "timeout", message: `no answer within ${ms} ms` };
+    const cell = this.#cell;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    this.#edits.truncate(0);
+    if (cell !== undefined && waiting !== undefined) {
+      this.#passed.push(waiting.code);
+      cell.send(ToInmate.EXPIRE, this.#id, encoder.encode(String(ms)));
+      this.#supply.overdue(cell, end, () => this.#cell === cell && this.#passed.length > 0);
+    } else if (cell !== undefined) {
+      // Either the ring has no room, or the hooks of a lost connection take their time: no answer, then no mercy.
+      this.#left?.();
+      this.#supply.overdue(cell, end, () => this.#cell === cell);
+    }
+    if (waiting !== undefined) this.#fail(end, waiting.code, out);
+    else if (this.#report.mailOpen) this.#fail(end, 0, undefined);
+    return undefined;
+  }
+
+  lost(): Promise<void> | undefined {
+    this.#state = State.CLOSED;
+    this.#report.abort();
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.resolve();
+    const cell = this.#cell;
+    if (cell === undefined) return undefined;
+    cell.send(ToInmate.LOST, this.#id, NOTHING);
+    return new Promise<void>((resolve) => this.#left = resolve);
+  }
+
+  /** Reply frames from the sandbox. @throws {ProtocolError} if they are not legal: the sandbox is to be ended. */
+  replied(payload: Uint8Array): void {
+    this.#incoming.push(payload);
+    while (this.#incoming.next()) {
+      if (this.#passed.length > 0) this.#pass(this.#incoming);
+      else this.#take(this.#incoming);
+    }
+  }
+
+  /** A failure that the sandbox reports of its filter; the answer follows, by the same policy. Untrusted values. */
+  failed(kind: string, hook: string, message: string): void {
+    const known = FAILURE_KINDS.find((name) => name === kind) ?? "error";
+    const failure = this.#failure({ kind: known, message }, hook);
+    this.#report.failure = failure;
+    this.#host.failure(failure);
+  }
+
+  /** The sandbox has done with the lost connection. */
+  leave(): void {
+    if (this.#cell !== undefined) this.#supply.detach(this.#cell, this.#id);
+    this.#cell = undefined;
+    this.#left?.();
+  }
+
+  /** The sandbox has ended: what it was asked is answered by policy. */
+  orphaned(end: CellEnd): void {
+    this.#cell = undefined;
+    this.#passed = [];
+    this.#replayed = undefined;
+    this.#edits.truncate(0);
+    this.#incoming = new FrameReader(REPLY_LIMIT, 256);
+    this.#left?.();
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting !== undefined) {
+      this.#fail(end, waiting.code, waiting.out);
+      waiting.resolve();
+    } else if (this.#report.mailOpen && this.#deferred === undefined) this.#fail(end, 0, undefined);
+  }
+
+  /** Commands at which a sandbox can take over: those that begin something. */
+  #begins(code: number, cell: number): boolean {
+    if (this.#unfiltered || code === SMFIC.MACRO || (cell & Effect.IGNORE) !== 0) return false;
+    return code === SMFIC.OPTNEG || (cell & Effect.OPEN) !== 0;
+  }
+
+  #begin(code: number, bytes: Uint8Array, out: FrameWriter): Promise<void> | undefined {
+    const supplied = this.#supply.acquire();
+    if (!(supplied instanceof Promise)) {
+      if ("ready" in supplied) this.#enter(supplied);
+      else this.#absent(supplied, code, bytes, out);
+      return "ready" in supplied ? this.#forward(code, bytes, out) : undefined;
+    }
+    const kept = bytes.slice();
+    return new Promise<void>((resolve) => {
+      const waiting: Waiting = { code, out, resolve };
+      this.#waiting = waiting;
+      supplied.then((cell) => {
+        // The deadline has passed meanwhile, or the connection is gone.
+        if (this.#waiting !== waiting) return;
+        this.#waiting = undefined;
+        this.#enter(cell);
+        void (this.#forward(code, kept, out) ?? Promise.resolve()).then(resolve);
+      }, (error) => {
+        if (this.#waiting !== waiting) return;
+        this.#waiting = undefined;
+        const message = error instanceof Error ? error.message : String(error);
+        this.#absent({ kind: "unavailable", message }, code, kept, out);
+        resolve();
+      });
+    });
+  }
+
+  /** Takes a place in a sandbox and brings it to where the connection is. */
+  #enter(cell: Cell): void {
+    this.#cell = cell;
+    this.#passed = [];
+    this.#id = this.#supply.attach(cell, this);
+    cell.send(ToInmate.OPEN, this.#id, Uint8Array.of(this.#answerData ? 1 : 0));
+    for (const { code, bytes } of this.#prelude.frames()) {
+      cell.send(ToInmate.FRAMES, this.#id, bytes);
+      if (this.#wants(code)) this.#passed.push(code);
+    }
+  }
+
+  /** No sandbox: the policy answers. Without a negotiation of its own the connection then sees nothing but MAIL. */
+  #absent(end: CellEnd, code: number, bytes: Uint8Array, out: FrameWriter): void {
+    this.#prelude.see(code, bytes);
+    if (code !== SMFIC.OPTNEG) {
+      this.#fail(end, code, out);
+      return;
+    }
+    const offer = parseCommand(code, bytes, 5, bytes.length);
+    if (offer.kind !== "negotiate") return;
+    const wanted = SMFIP.NOCONNECT | SMFIP.NOHELO | SMFIP.NORCPT | SMFIP.NODATA | SMFIP.NOHDRS | SMFIP.NOEOH |
+      SMFIP.NOBODY | SMFIP.NOUNKNOWN;
+    const version = Math.min(6, offer.version);
+    const protocol = wanted & offer.protocol;
+    this.#agreement = { version, actions: 0, protocol, macros: [], dataSize: DATA_SIZE };
+    this.#blind = true;
+    encodeReply({ kind: "negotiate", version, actions: 0, protocol, macros: [] }, out);
+  }
+
+  /** The connection was negotiated without a sandbox: none can take over. */
+  #blind = false;
+
+  #forward(code: number, bytes: Uint8Array, out: FrameWriter): Promise<void> | undefined {
+    this.#prelude.see(code, bytes);
+    const cell = this.#cell;
+    if (cell === undefined) {
+      if (this.#wants(code)) this.#answerAlone(code, out);
+      return undefined;
+    }
+    const room = cell.send(ToInmate.FRAMES, this.#id, bytes);
+    if (!this.#wants(code)) return room;
+    // The cell may have ended by the very send.
+    if (this.#cell === undefined) return undefined;
+    return new Promise<void>((resolve) => this.#waiting = { code, out, resolve });
+  }
+
+  #answerAlone(code: number, out: FrameWriter): void {
+    const failure = this.#deferred;
+    this.#deferred = undefined;
+    if (failure === undefined || code === SMFIC.UNKNOWN) out.simple(SMFIR.CONTINUE);
+    else this.#conclude(failure, code, out);
+  }
+
+  /** An answer that is not for the MTA. */
+  #pass(frame: FrameReader): void {
+    const code = this.#passed[0];
+    if (code === SMFIC.OPTNEG) {
+      const answer = this.#negotiated(frame);
+      const { version, actions, protocol } = this.#agreement!;
+      if (answer.version !== version || answer.actions !== actions || answer.protocol !== protocol) {
+        throw new ProtocolError(
+          "bad-value",
+          "The filter negotiates differently from what holds for the connection",
+        );
+      }
+      this.#passed.shift();
+      return;
+    }
+    const reply = parseReply(frame.code, frame.bytes, frame.start, frame.end);
+    if (!isFinal(reply)) return;
+    this.#passed.shift();
+    if (code === SMFIC.CONNECT || code === SMFIC.HELO) {
+      this.#check.read(frame, code, this.#agreement!);
+      if (reply.kind !== "continue") this.#replayed = reply;
+    }
+  }
+
+  /** An answer to the command that waits. */
+  #take(frame: FrameReader): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined) {
+      throw new ProtocolError(
+        "wrong-stage",
+        `The sandbox sent reply ${letter(frame.code)} when nothing was asked`,
+      );
+    }
+    const { code, out } = waiting;
+    if (code === SMFIC.OPTNEG) {
+      const answer = this.#negotiated(frame);
+      encodeReply(answer, out);
+    } else {
+      const read = this.#check.read(frame, code, this.#agreement!);
+      if (!isFinal(read)) {
+        this.#edits.raw(frame.bytes.subarray(frame.start - 5, frame.end));
+        if (this.#edits.length > REPLY_LIMIT) {
+          throw new ProtocolError("too-large", "The sandbox's edits are too long");
+        }
+        this.#edited += read.kind === "replaceBody" ? 0 : 1;
+        return;
+      }
+      this.#answer(this.#replayed ?? read, code, out);
+      this.#replayed = undefined;
+    }
+    this.#waiting = undefined;
+    waiting.resolve();
+  }
+
+  #edited = 0;
+
+  #negotiated(frame: FrameReader): Extract<Reply, { kind: "negotiate" }> {
+    const answer = parseReply(frame.code, frame.bytes, frame.start, frame.end);
+    if (answer.kind !== "negotiate") {
+      throw new ProtocolError(
+        "wrong-stage",
+        `The sandbox answered the negotiation with ${letter(frame.code)}`,
+      );
+    }
+    checkAnswer(this.#offer!, answer);
+    const { version, actions, protocol, macros } = answer;
+    this.#agreement ??= { version, actions, protocol, macros, dataSize: dataSizeOf(protocol) };
+    return answer;
+  }
+
+  /** A final reply goes to the MTA, and moves the connection on as the sandbox has moved. */
+  #answer(reply: Reply, code: number, out: FrameWriter): void {
+    const edits = this.#edited;
+    this.#edited = 0;
+    const text = reply.kind === "replyCode" ? readReplyText(reply.text) : undefined;
+    const verdict = verdictKind(reply, text?.code);
+    if (code === SMFIC.BODYEOB && (verdict === "accept" || verdict === "continue")) {
+      out.raw(this.#edits.take());
+    }
+    this.#edits.truncate(0);
+    encodeReply(reply, out);
+    this.#decided(verdict, code, text?.text, edits);
+  }
+
+  #decided(verdict: Verdict["kind"], code: number, text: string | undefined, edits: number): void {
+    if (code === SMFIC.BODYEOB) {
+      this.#report.end(code, verdict, text, edits);
+      return;
+    }
+    if (verdict === "continue" || verdict === "skip") {
+      if (code === SMFIC.RCPT) this.#report.recipient();
+      return;
+    }
+    const refuses = verdict === "reject" || verdict === "tempfail";
+    if (code === SMFIC.CONNECT || code === SMFIC.HELO) {
+      if (refuses) this.#report.end(code, verdict, text, 0);
+      else this.#unfiltered = true;
+    } else if (refuses && (code === SMFIC.RCPT || code === SMFIC.DATA)) {
+      this.#report.refusal(code, verdict, text);
+    } else if (code !== SMFIC.UNKNOWN) {
+      this.#state = State.DECIDED;
+      this.#report.end(code, verdict, text, 0);
+    }
+  }
+
+  /** The one way a sandbox's failure becomes an answer. `out` undefined: nothing is asked right now. */
+  #fail(end: CellEnd, code: number, out: FrameWriter | undefined): void {
+    const failure = this.#failure(end, HOOK_OF_COMMAND.get(code) ?? "");
+    this.#host.failure(failure);
+    if (out === undefined || !this.#wants(code)) this.#deferred = failure;
+    else this.#conclude(failure, code, out);
+  }
+
+  #failure({ kind, message }: { kind: FailureKind; message: string }, hook: string): Failure {
+    return { kind, filter: this.#supply.name, hook, message, outcome: this.#supply.policy[kind] };
+  }
+
+  #conclude(failure: Failure, code: number, out: FrameWriter): void {
+    this.#report.failure = failure;
+    if (code === SMFIC.OPTNEG) {
+      // Nothing was negotiated, so nothing can be answered: the MTA's own default action decides.
+      this.#state = State.CLOSED;
+      return;
+    }
+    const verdict = verdictOf(failure.outcome).kind;
+    if (code === SMFIC.UNKNOWN && verdict === "accept") {
+      out.simple(SMFIR.CONTINUE);
+      return;
+    }
+    this.#answer({ kind: verdict } as Reply, code, out);
+  }
+
+  #wants(code: number): boolean {
+    return wantsReply(code, this.#agreement?.protocol ?? 0);
+  }
+
+  get #offer(): Options | undefined {
+    for (const { code, bytes } of this.#prelude.frames()) {
+      if (code !== SMFIC.OPTNEG) continue;
+      const offer = parseCommand(code, bytes, 5, bytes.length);
+      return offer.kind === "negotiate" ? offer : undefined;
+    }
+    return undefined;
+  }
+}
+
+function verdictKind(reply: Reply, code: number | undefined): Verdict["kind"] {
+  if (reply.kind === "replyCode") return code! < 500 ? "tempfail" : "reject";
+  return reply.kind as Verdict["kind"];
+}
+
+function dataSizeOf(protocol: number): number {
+  if ((protocol & SMFIP.MDS_1M) !== 0) return DATA_SIZE_1M;
+  return (protocol & SMFIP.MDS_256K) !== 0 ? DATA_SIZE_256K : DATA_SIZE;
+}

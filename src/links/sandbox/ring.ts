@@ -1,0 +1,195 @@
+/**
+ * Rings: bytes from one thread to another through shared memory, one writer and one reader, in records.
+ *
+ * The other side is never trusted: its index is checked each time it is read, and a record is copied out before
+ * anything looks at it, so what is looked at cannot change.
+ *
+ * @module
+ */
+
+/** Bytes of a record's head: length of the payload, session, kind. */
+const HEAD = 12;
+/** Index of the writer's and the reader's position in the control words; both count bytes and wrap at 2^32. */
+const WRITE = 0;
+const READ = 1;
+/** Control words at the front, on a cache line of their own each. */
+const CONTROL = 128;
+const READ_WORD = 16;
+
+/** A record: `kind` and `session` are the users' to define. */
+export interface RingRecord {
+  readonly kind: number;
+  readonly session: number;
+  readonly payload: Uint8Array;
+}
+
+/** Thrown when the other side has broken the ring: it can only be given up. */
+export class RingFault extends Error {
+  override readonly name = "RingFault";
+}
+
+/** Memory for a ring. @param capacity Bytes, a power of two. */
+export function ringMemory(capacity: number): SharedArrayBuffer {
+  if (!Number.isInteger(Math.log2(capacity)) || capacity < 4096) {
+    throw new RangeError(`Cannot make a ring of ${capacity} bytes: a power of two from 4096 on is expected`);
+  }
+  return new SharedArrayBuffer(CONTROL + capacity);
+}
+
+/** What reader and writer have in common. */
+class Ring {
+  readonly control: Int32Array;
+  readonly data: Uint8Array;
+  readonly view: DataView;
+  readonly capacity: number;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.capacity = memory.byteLength - CONTROL;
+    this.control = new Int32Array(memory, 0, CONTROL / 4);
+    this.data = new Uint8Array(memory, CONTROL);
+    this.view = new DataView(memory, CONTROL);
+  }
+
+  load(word: number): number {
+    return Atomics.load(this.control, word === WRITE ? 0 : READ_WORD) >>> 0;
+  }
+
+  store(word: number, value: number): void {
+    Atomics.store(this.control, word === WRITE ? 0 : READ_WORD, value | 0);
+  }
+
+  notify(word: number): void {
+    Atomics.notify(this.control, word === WRITE ? 0 : READ_WORD);
+  }
+
+  /** Resolves when the word is no longer `seen`; undefined if it already is not. */
+  changed(word: number, seen: number): Promise<unknown> | undefined {
+    const wait = Atomics.waitAsync(this.control, word === WRITE ? 0 : READ_WORD, seen | 0);
+    return wait.async ? wait.value : undefined;
+  }
+}
+
+function padded(length: number): number {
+  return (length + 3) & ~3;
+}
+
+/** The writing side. Records become visible with `flush()`, many with one wake-up. */
+export class RingWriter {
+  readonly #ring: Ring;
+  #at: number;
+  #flushed: number;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#ring = new Ring(memory);
+    this.#at = this.#flushed = this.#ring.load(WRITE);
+  }
+
+  /** The most payload bytes of one record: a quarter of the ring, so that a large mail leaves room for others. */
+  get largest(): number {
+    return this.#ring.capacity / 4;
+  }
+
+  /**
+   * Writes a record if there is room for it.
+   *
+   * @throws {RingFault} if the reader's index is impossible. @throws {RangeError} over `largest`.
+   */
+  write(kind: number, session: number, payload: Uint8Array): boolean {
+    const { capacity, data, view } = this.#ring;
+    if (payload.length > this.largest) {
+      throw new RangeError(`Cannot write a record of ${payload.length} bytes`);
+    }
+    const used = (this.#at - this.#ring.load(READ)) >>> 0;
+    if (used > capacity) throw new RingFault("the reader's index is outside the ring");
+    const size = HEAD + padded(payload.length);
+    if (capacity - used < size) return false;
+    const mask = capacity - 1;
+    view.setUint32(this.#at & mask, payload.length, true);
+    view.setUint32((this.#at + 4) & mask, session, true);
+    view.setUint32((this.#at + 8) & mask, kind, true);
+    const from = (this.#at + HEAD) & mask;
+    const first = Math.min(payload.length, capacity - from);
+    if (first === payload.length) data.set(payload, from);
+    else {
+      data.set(payload.subarray(0, first), from);
+      data.set(payload.subarray(first), 0);
+    }
+    this.#at = (this.#at + size) >>> 0;
+    return true;
+  }
+
+  /** Shows what was written to the reader and wakes it. */
+  flush(): void {
+    if (this.#at === this.#flushed) return;
+    this.#flushed = this.#at;
+    this.#ring.store(WRITE, this.#at);
+    this.#ring.notify(WRITE);
+  }
+
+  /** Resolves once the reader has taken something, or after `wake()`. */
+  async room(): Promise<void> {
+    await this.#ring.changed(READ, this.#ring.load(READ));
+  }
+
+  /** Ends a wait for room. */
+  wake(): void {
+    this.#ring.notify(READ);
+  }
+}
+
+/** The reading side. */
+export class RingReader {
+  readonly #ring: Ring;
+  #at: number;
+  /** Where records are copied to; grows to the longest one seen. */
+  #scratch = new Uint8Array(4096);
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#ring = new Ring(memory);
+    this.#at = this.#ring.load(READ);
+  }
+
+  /**
+   * Hands every record that is there to `take`; the payload is valid until `take` returns.
+   *
+   * @throws {RingFault} if indexes or lengths are impossible.
+   */
+  drain(take: (kind: number, session: number, payload: Uint8Array) => void): void {
+    const { capacity, data, view } = this.#ring;
+    const mask = capacity - 1;
+    const end = this.#ring.load(WRITE);
+    let left = (end - this.#at) >>> 0;
+    if (left > capacity) throw new RingFault("the writer's index is outside the ring");
+    while (left > 0) {
+      if (left < HEAD || (this.#at & 3) !== 0) throw new RingFault("a record is cut off");
+      const length = view.getUint32(this.#at & mask, true);
+      const session = view.getUint32((this.#at + 4) & mask, true);
+      const kind = view.getUint32((this.#at + 8) & mask, true);
+      if (length > capacity / 4 || HEAD + padded(length) > left) {
+        throw new RingFault("a record is longer than what was written");
+      }
+      const size = HEAD + padded(length);
+      const from = (this.#at + HEAD) & mask;
+      if (length > this.#scratch.length) this.#scratch = new Uint8Array(capacity / 4);
+      const payload = this.#scratch.subarray(0, length);
+      const first = Math.min(length, capacity - from);
+      payload.set(data.subarray(from, from + first));
+      if (first < length) payload.set(data.subarray(0, length - first), first);
+      this.#at = (this.#at + size) >>> 0;
+      left -= size;
+      take(kind, session, payload);
+    }
+    this.#ring.store(READ, this.#at);
+    this.#ring.notify(READ);
+  }
+
+  /** Resolves once there is something to drain, or after `wake()`; undefined if there is something now. */
+  arrived(): Promise<unknown> | undefined {
+    return this.#ring.changed(WRITE, this.#at);
+  }
+
+  /** Ends a wait for arrivals. */
+  wake(): void {
+    this.#ring.notify(WRITE);
+  }
+}

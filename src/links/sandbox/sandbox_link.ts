@@ -1,0 +1,251 @@
+/**
+ * A filter in sandboxes: starts them, shares out the connections, replaces those that fail, holds back a filter that
+ * fails again and again.
+ *
+ * @module
+ */
+import type { Link, LinkSession } from "../../chain/link.ts";
+import { ProtocolError } from "../../protocol/mod.ts";
+import type { FilterDescription } from "../../session/filter_module.ts";
+import type { SessionHost } from "../../session/plan.ts";
+import type { FailurePolicy } from "../../session/policy.ts";
+import { Cell, type CellEnd, type CellOwner, type CellSetup } from "./cell.ts";
+import { type FailureNote, FromInmate, type LogNote } from "./messages.ts";
+import { RelaySession, type Supply } from "./relay_session.ts";
+
+/** What becomes of a filter's sandboxes over time. */
+export interface SandboxLog {
+  event(
+    level: "debug" | "info" | "warn" | "error",
+    message: string,
+    fields?: Readonly<Record<string, unknown>>,
+  ): void;
+}
+
+/** How a filter is to be run. */
+export interface SandboxOptions {
+  readonly setup: CellSetup;
+  /** Sandboxes side by side. */
+  readonly instances: number;
+  readonly log: SandboxLog;
+  /** Clock, ms. */
+  readonly now: () => number;
+}
+
+/** Time for a thread that has missed a deadline to show that it is alive, ms. */
+const GRACE = 500;
+/** The first pause of a filter that keeps failing, and the longest, ms. */
+const FIRST_PAUSE = 1000;
+const LONGEST_PAUSE = 60_000;
+/** A sandbox that ran this long has not failed at once, ms. */
+const HEALTHY = 30_000;
+/** Log lines of a filter that are passed on in one second. */
+const LOG_RATE = 50;
+
+/** A filter behind the wall. */
+export class SandboxLink implements Link, Supply, CellOwner {
+  readonly #options: SandboxOptions;
+  readonly #slots: Slot[];
+  readonly #sessions = new Map<Cell, Map<number, RelaySession>>();
+  #nextId = 1;
+  #closed = false;
+  #logged = 0;
+  #logSecond = 0;
+  #dropped = 0;
+
+  constructor(options: SandboxOptions) {
+    this.#options = options;
+    this.#slots = Array.from({ length: options.instances }, () => new Slot());
+  }
+
+  get name(): string {
+    return this.#options.setup.name;
+  }
+
+  get policy(): FailurePolicy {
+    return this.#options.setup.policy;
+  }
+
+  /**
+   * Starts all instances.
+   *
+   * @throws {Error} the reason, if one of them cannot load or start the filter.
+   */
+  async start(): Promise<FilterDescription> {
+    const descriptions = await Promise.all(this.#slots.map((slot) => this.#fill(slot).ready));
+    return descriptions[0];
+  }
+
+  open(host: SessionHost, answerData: boolean): LinkSession {
+    return new RelaySession(this, host, answerData);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const cells = this.#slots.map((slot) => slot.cell).filter((cell) => cell !== undefined);
+    for (const slot of this.#slots) clearTimeout(slot.timer);
+    for (const cell of cells) cell.end({ kind: "unavailable", message: "the filter was unloaded" });
+    await Promise.all(cells.map((cell) => cell.gone));
+  }
+
+  acquire(): Cell | Promise<Cell> | CellEnd {
+    let best: Cell | undefined;
+    let starting: Slot | undefined;
+    for (const slot of this.#slots) {
+      if (slot.cell === undefined) continue;
+      if (!slot.up) starting ??= slot;
+      else if (best === undefined || slot.cell.load < best.load) best = slot.cell;
+    }
+    if (best !== undefined) return best;
+    const { cell } = starting ?? {};
+    if (cell !== undefined) return cell.ready.then(() => cell);
+    const last = this.#slots[0].last;
+    return {
+      kind: "unavailable",
+      message: `held back after repeated failures: ${last?.message ?? "not started"}`,
+    };
+  }
+
+  attach(cell: Cell, session: RelaySession): number {
+    const id = this.#nextId = this.#nextId % 0x7fffffff + 1;
+    this.#sessions.get(cell)?.set(id, session);
+    cell.load++;
+    return id;
+  }
+
+  detach(cell: Cell, id: number): void {
+    if (this.#sessions.get(cell)?.delete(id)) cell.load--;
+  }
+
+  overdue(cell: Cell, end: CellEnd, stuck: () => boolean): void {
+    setTimeout(() => {
+      if (stuck()) cell.end(end);
+    }, GRACE);
+  }
+
+  record(cell: Cell, kind: number, id: number, payload: Uint8Array): void {
+    const session = this.#sessions.get(cell)?.get(id);
+    switch (kind) {
+      case FromInmate.REPLY:
+        try {
+          session?.replied(payload);
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error;
+          cell.end({ kind: "protocol", message: error.message });
+        }
+        break;
+      case FromInmate.FAILURE: {
+        const { kind, hook, message } = note<FailureNote>(payload);
+        session?.failed(text(kind, 40), text(hook, 40), text(message, 1000));
+        break;
+      }
+      case FromInmate.LOG:
+        this.#logLine(note<LogNote>(payload));
+        break;
+      case FromInmate.DONE:
+        session?.leave();
+        break;
+      default:
+        cell.end({ kind: "protocol", message: `it sent a record of the unknown kind ${kind}` });
+    }
+  }
+
+  ended(cell: Cell, end: CellEnd): void {
+    const slot = this.#slots.find((slot) => slot.cell === cell);
+    const sessions = this.#sessions.get(cell);
+    this.#sessions.delete(cell);
+    if (!this.#closed) {
+      const level = slot?.up ? "warn" : "error";
+      this.#options.log.event(
+        level,
+        `The sandbox of filter "${this.name}" ended (${end.kind}): ${end.message}`,
+        {
+          filter: this.name,
+          kind: end.kind,
+        },
+      );
+    }
+    if (slot !== undefined) this.#replace(slot, end);
+    for (const session of sessions?.values() ?? []) session.orphaned(end);
+  }
+
+  #fill(slot: Slot): Cell {
+    const cell = new Cell(this.#options.setup, this);
+    this.#sessions.set(cell, new Map());
+    slot.cell = cell;
+    slot.up = false;
+    slot.since = this.#options.now();
+    cell.ready.then(() => slot.up = slot.cell === cell, () => {});
+    return cell;
+  }
+
+  /** At once after a first failure; after more, with growing pauses. */
+  #replace(slot: Slot, end: CellEnd): void {
+    const lived = this.#options.now() - slot.since;
+    const neverUp = !slot.up;
+    slot.cell = undefined;
+    slot.up = false;
+    slot.last = end;
+    if (this.#closed) return;
+    if (lived >= HEALTHY) slot.failures = 0;
+    slot.failures++;
+    const pause = slot.failures === 1 && !neverUp
+      ? 0
+      : Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.max(0, slot.failures - 2));
+    if (pause === 0) {
+      this.#fill(slot);
+      return;
+    }
+    this.#options.log.event("warn", `Holding filter "${this.name}" back for ${pause} ms`, {
+      filter: this.name,
+      pause,
+    });
+    slot.timer = setTimeout(() => this.#fill(slot), pause);
+  }
+
+  #logLine(line: Partial<LogNote>): void {
+    const second = Math.floor(this.#options.now() / 1000);
+    if (second !== this.#logSecond) {
+      if (this.#dropped > 0) {
+        this.#options.log.event("warn", `Dropped ${this.#dropped} log lines of filter "${this.name}"`, {
+          filter: this.name,
+        });
+      }
+      this.#logSecond = second;
+      this.#logged = this.#dropped = 0;
+    }
+    if (++this.#logged > LOG_RATE) {
+      this.#dropped++;
+      return;
+    }
+    const level = (["debug", "info", "warn", "error"] as const).find((name) => name === line.level) ?? "info";
+    const fields = typeof line.fields === "object" && line.fields !== null ? line.fields : {};
+    this.#options.log.event(level, text(line.message, 1000), { ...fields, filter: this.name });
+  }
+}
+
+/** A place for one sandbox. */
+class Slot {
+  cell: Cell | undefined;
+  up = false;
+  since = 0;
+  failures = 0;
+  last: CellEnd | undefined;
+  timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+const decoder = new TextDecoder();
+
+/** A JSON record of the sandbox; an empty one if it is none. */
+function note<T extends object>(payload: Uint8Array): Partial<T> {
+  try {
+    const value: unknown = JSON.parse(decoder.decode(payload));
+    return typeof value === "object" && value !== null ? value as Partial<T> : {};
+  } catch {
+    return {};
+  }
+}
+
+function text(value: unknown, limit: number): string {
+  return typeof value === "string" ? value.slice(0, limit) : "";
+}
