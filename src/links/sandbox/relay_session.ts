@@ -123,6 +123,8 @@ export class RelaySession implements LinkSession {
     this.#report.see(frame, cell);
     this.#state = this.#unfiltered && nextState(cell) !== State.CLOSED ? State.IDLE : nextState(cell);
     if (code === SMFIC.QUIT) return undefined;
+    // A recipient that nobody is asked about counts.
+    if (code === SMFIC.RCPT && !this.#wants(code)) this.#report.recipient();
     if ((cell & Effect.OPEN) !== 0) this.#deferred = undefined;
     if (code === SMFIC.CONNECT || code === SMFIC.QUIT_NC) this.#unfiltered = false;
     const bytes = frame.bytes.subarray(frame.start - 5, frame.end);
@@ -173,6 +175,8 @@ export class RelaySession implements LinkSession {
 
   /** A failure that the sandbox reports of its filter; the answer follows, by the same policy. Untrusted values. */
   failed(kind: string, hook: string, message: string): void {
+    // What the policy has answered already is known here, and was told.
+    if (this.#passed.length > 0) return;
     const known = FAILURE_KINDS.find((name) => name === kind) ?? "error";
     const failure = this.#failure({ kind: known, message }, hook);
     this.#report.failure = failure;
