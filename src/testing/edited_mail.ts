@@ -57,7 +57,7 @@ export function applyReplies(mail: EnvelopedMail, replies: readonly Reply[], dia
         break;
       case "addRecipient":
       case "addRecipientWithArgs":
-        recipients.push(bracketed(decoder.decode(reply.address)));
+        recipients.push(...added(decoder.decode(reply.address), dialect));
         break;
       case "removeRecipient": {
         const gone = bracketed(decoder.decode(reply.address));
@@ -68,6 +68,8 @@ export function applyReplies(mail: EnvelopedMail, replies: readonly Reply[], dia
         break;
       }
       case "changeSender":
+        // Sendmail ignores an empty address; the null sender is "<>" there.
+        if (reply.address.length === 0 && dialect === "sendmail") break;
         sender = bracketed(decoder.decode(reply.address));
         break;
       case "quarantine":
@@ -92,6 +94,12 @@ export function withoutLeadingSpace(replies: readonly Reply[]): Reply[] {
       ? { ...reply, value: reply.value.subarray(1) }
       : reply
   );
+}
+
+/** The recipients of one address text: Sendmail takes a list. */
+function added(text: string, dialect: Dialect): string[] {
+  const parts = dialect === "sendmail" ? text.split(",").map((part) => part.trim()) : [text];
+  return parts.filter((part) => part !== "").map(bracketed);
 }
 
 function addHeader(slots: Slot[], field: HeaderField, dialect: Dialect): void {
