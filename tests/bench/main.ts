@@ -20,6 +20,8 @@ const HELP = `Measures millrace beside a libmilter filter in C, with a load gene
   --rounds N           rounds of each row, peers in turn (3)
   --seconds S          measured time of each round (3)
   --quick              one round of half a second: a smoke test, not a measurement
+  --quiet              wait for a quiet machine, and repeat a round up to 5 times while others disturb it
+  --pin                at 1 connection, keep load generator and servers on different processors
   --real-tcp           Nagle's algorithm and delayed ACKs as MTAs have them; without it the load generator keeps
                        such stalls out, which is in favour of libmilter
   --per-connection N   mails before a connection is opened anew (100; 0: never)
@@ -79,7 +81,7 @@ function readOptions(args: readonly string[]): Options | "help" {
   const more = ["peers", "log", "deno-flags", "json"] as const;
   const given = parseArgs([...args], {
     string: [...texts, ...more],
-    boolean: ["quick", "real-tcp", "help"],
+    boolean: ["quick", "quiet", "pin", "real-tcp", "help"],
     unknown(name) {
       throw new UsageError(`"${name}" is no option of the benchmark; --help lists them`);
     },
@@ -104,6 +106,8 @@ function readOptions(args: readonly string[]): Options | "help" {
       rounds: positive("rounds", given.rounds ?? (quick ? "1" : "3"), 1),
       seconds: positive("seconds", given.seconds ?? (quick ? "0.5" : "3")),
       warmup: quick ? 0.3 : 1.5,
+      pin: given.pin,
+      retries: given.quiet ? 5 : 0,
       loadOptions,
     },
     peers: listOf(given.peers ?? "millrace,libmilter").map((name) =>
@@ -131,6 +135,19 @@ function cases(options: Options): Case[] {
   );
 }
 
+/** What must be known to compare the figures with others. */
+function conditions({ dialect, effort, log }: Options): string {
+  return [
+    `${dialect}-like, 20 header fields a mail`,
+    effort.loadOptions.includes("--per-connection") ? effort.loadOptions.join(" ") : "100 mails a connection",
+    effort.loadOptions.includes("--real-tcp") ? "TCP as MTAs have it" : "TCP without Nagle stalls",
+    `medians of ${effort.rounds} rounds of ${effort.seconds} s`,
+    effort.retries > 0 ? "disturbed rounds repeated" : "disturbed rounds kept",
+    effort.pin ? "at 1 connection load and server on a processor each" : "processors as the kernel likes",
+    `millrace logs from level ${log}`,
+  ].join("; ");
+}
+
 async function run(options: Options, folder: string): Promise<void> {
   const program = await buildLoad(folder);
   const peers: Peer[] = [];
@@ -139,12 +156,10 @@ async function run(options: Options, folder: string): Promise<void> {
       name === "millrace" ? await millracePeer(options.log, options.denoFlags) : await libmilterPeer(folder),
     );
   }
-  const { rounds, seconds, loadOptions } = options.effort;
   const about = {
     machine: machine(),
     versions: peers.map((peer) => peer.version),
-    load: `${options.dialect}, ${rounds} rounds of ${seconds} s, medians; ` +
-      `20 header fields a mail; ${loadOptions.join(" ") || "100 mails a connection, no Nagle stalls"}`,
+    load: conditions(options),
     date: new Date().toISOString(),
   };
   for (const line of [about.machine, ...about.versions, about.load]) console.log(line);

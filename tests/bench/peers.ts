@@ -12,8 +12,12 @@ export interface Peer {
   readonly name: string;
   /** Name and version of what it stands on, for the top of the table. */
   readonly version: string;
-  /** Starts it for a job; `folder` is its own, for whatever files it needs. */
-  start(job: Job, socket: Socket, folder: string): Promise<Server>;
+  /**
+   * Starts it for a job; `folder` is for whatever files it needs.
+   *
+   * @param processors that it may run on, as taskset(1) has them; undefined: all
+   */
+  start(job: Job, socket: Socket, folder: string, processors?: string): Promise<Server>;
 }
 
 const here = import.meta.dirname!;
@@ -31,7 +35,7 @@ export async function millracePeer(logLevel: string, extra: readonly string[]): 
   return {
     name: "millrace",
     version: `millrace on Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`,
-    async start(job, socket, folder) {
+    async start(job, socket, folder, processors) {
       const config = `${folder}/${job.name}-${socket.transport}.yaml`;
       await Deno.writeTextFile(
         config,
@@ -43,7 +47,7 @@ export async function millracePeer(logLevel: string, extra: readonly string[]): 
         Deno.execPath(),
         ["run", ...flags, ...permissions, ...extra, ...program],
         socket,
-        { cwd: root },
+        { cwd: root, processors },
       );
     },
   };
@@ -57,6 +61,7 @@ export async function libmilterPeer(folder: string): Promise<Peer> {
     name: "libmilter",
     version: `libmilter ${version}, C, cc -O2`,
     // It looks for SIGTERM only every 5 seconds, and has nothing to put in order.
-    start: (job, socket) => startServer(program, [socket.spec, job.peerJob], socket, { end: "SIGKILL" }),
+    start: (job, socket, _folder, processors) =>
+      startServer(program, [socket.spec, job.peerJob], socket, { end: "SIGKILL", processors }),
   };
 }

@@ -76,9 +76,12 @@ export interface Socket {
   readonly spec: string;
 }
 
+/** A server that is killed leaves its socket file, so no name is used twice. */
+let sockets = 0;
+
 /** A Unix socket in `folder`, or a TCP port that was free a moment ago. */
 export function freeSocket(transport: Socket["transport"], folder: string, name: string): Socket {
-  if (transport === "unix") return { transport, spec: `unix:${folder}/${name}.sock` };
+  if (transport === "unix") return { transport, spec: `unix:${folder}/${name}-${++sockets}.sock` };
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   listener.close();
@@ -98,6 +101,20 @@ async function answers(spec: string): Promise<boolean> {
   }
 }
 
+/** How to start and end a server. */
+export interface StartOptions {
+  readonly cwd?: string;
+  /** Signal that ends it, SIGTERM by default. */
+  readonly end?: Deno.Signal;
+  /** Processors that it may run on, as taskset(1) has them; undefined: all. */
+  readonly processors?: string;
+}
+
+/** A command as it is, or bound to processors by taskset(1). */
+export function bound(processors: string | undefined, command: readonly string[]): readonly string[] {
+  return processors === undefined ? command : ["taskset", "-c", processors, ...command];
+}
+
 /**
  * Starts a server and waits until its socket answers.
  *
@@ -107,10 +124,11 @@ export async function startServer(
   program: string,
   args: readonly string[],
   socket: Socket,
-  { cwd, end = "SIGTERM" }: { readonly cwd?: string; readonly end?: Deno.Signal } = {},
+  { cwd, end = "SIGTERM", processors }: StartOptions = {},
 ): Promise<Server> {
-  const child = new Deno.Command(program, {
-    args: [...args],
+  const [first, ...rest] = bound(processors, [program, ...args]);
+  const child = new Deno.Command(first, {
+    args: rest,
     cwd,
     stdin: "null",
     stdout: "null",
