@@ -19,7 +19,7 @@ import type { MtaAnswer, MtaCommand } from "../session/mta_types.ts";
 import type { Connection } from "../transport/types.ts";
 import type { Dialect } from "./edited_mail.ts";
 import { type Exchange, MtaClientError, type MtaClientOptions } from "./mta_client_types.ts";
-import { type MailSource, type SendOptions, type SentMail, transmit } from "./mta_mail.ts";
+import { connectCommand, type MailSource, type SendOptions, type SentMail, transmit } from "./mta_mail.ts";
 import { type MacroFacts, macroValue } from "./mta_values.ts";
 import { strangerOf } from "./stranger.ts";
 import { type TraceEntry, traceOf } from "./trace.ts";
@@ -218,19 +218,7 @@ export class MtaClient {
     if (this.#connected) return { sent: "unsent", answer: undefined, edits: [] };
     this.#connected = true;
     const { host, address, port } = this.#facts;
-    return await this.command({
-      kind: "connect",
-      host: encoder.encode(host),
-      family: address === ""
-        ? "unknown"
-        : address.startsWith("/")
-        ? "unix"
-        : address.includes(":")
-        ? "inet6"
-        : "inet",
-      port,
-      address: encoder.encode(address),
-    });
+    return await this.command(connectCommand({ host, address, port }));
   }
 
   /** Runs one step; whatever fails closes the connection, and is told in words of this side. */

@@ -14,7 +14,7 @@ import {
 } from "./edited_mail.ts";
 import { parseMail, renderMail, type WireMail } from "./eml.ts";
 import type { MacroFacts } from "./mta_values.ts";
-import type { TestMail } from "./run_filter.ts";
+import type { TestMail } from "./test_mail.ts";
 import type { TraceEntry } from "./trace.ts";
 
 /** The mail to send; client and HELO belong to the connection. */
@@ -65,6 +65,19 @@ export interface Carrier {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const EMPTY = new Uint8Array(0);
+
+/** The SMTP client of a test mail as SMFIC_CONNECT. A path is a Unix socket, an empty address an unknown one. */
+export function connectCommand(client: NonNullable<TestMail["client"]>): MtaCommand {
+  const { host = "client.example.org", address = "192.0.2.1", port = 40_000 } = client;
+  const family = address === ""
+    ? "unknown"
+    : address.startsWith("/")
+    ? "unix"
+    : address.includes(":")
+    ? "inet6"
+    : "inet";
+  return { kind: "connect", host: encoder.encode(host), family, port, address: encoder.encode(address) };
+}
 
 /** Sends a mail over a connection that has said HELO. */
 export async function transmit(
