@@ -12,24 +12,26 @@ type Part = {
 };
 
 const PARTS: Readonly<Record<string, Part>> = {
+  text: { may: [], packages: [], why: "words for messages: pure, for whoever has to say what is wrong" },
   protocol: { may: [], packages: [], why: "the wire in both directions: pure, knows nobody" },
   filter: { may: [], packages: [], why: "the filter author's words: no wire, no runtime behind them" },
-  session: { may: ["protocol", "filter"], packages: [], why: "commands to hooks and back: pure" },
+  session: { may: ["text", "protocol", "filter"], packages: [], why: "commands to hooks and back: pure" },
   chain: {
     may: ["protocol", "filter", "session"],
     packages: [],
     why: "order and merging of links, any carrier",
   },
   links: {
-    may: ["chain", "session", "protocol", "filter", "transport"],
+    may: ["chain", "session", "protocol", "filter", "transport", "text"],
     packages: [],
     why: "carriers of one contract; the server only sees the contract",
   },
   transport: { may: [], packages: "all", why: "byte pipes: no idea what the bytes mean" },
   config: {
-    may: ["transport/address.ts"],
+    may: ["text", "transport/address.ts", "session/policy.ts"],
     packages: ["@std/yaml", "zod"],
-    why: "text in, value out: no files, no runtime; socket addresses are checked where they are defined",
+    why:
+      "text in, value out: no files, no runtime; socket addresses and kinds of failure stand where they are defined",
   },
   loader: { may: [], packages: "all", why: "from a URL to a pinned archive" },
   server: {

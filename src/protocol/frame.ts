@@ -206,6 +206,14 @@ export class FrameWriter {
     return this;
   }
 
+  /** Appends frames that are complete already. */
+  frames(bytes: Uint8Array): this {
+    this.#length = this.#done;
+    this.raw(bytes);
+    this.#done = this.#length;
+    return this;
+  }
+
   /** Starts a frame, behind the last complete one; `end()` completes it. */
   begin(code: number): this {
     this.#length = this.#done;

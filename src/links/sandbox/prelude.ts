@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SMFIC } from "../../protocol/mod.ts";
+import { type Options, parseCommand, SMFIC } from "../../protocol/mod.ts";
 
 /** Stages in the order of a session; macros of a stage outdate those after it. */
 const ORDER: readonly number[] = [
@@ -51,6 +51,14 @@ export class Prelude {
       case SMFIC.MACRO:
         this.#seeMacros(frame);
     }
+  }
+
+  /** What the MTA offered, once it has. */
+  get offer(): Options | undefined {
+    const frame = this.#negotiation;
+    if (frame === undefined) return undefined;
+    const offer = parseCommand(SMFIC.OPTNEG, frame, 5, frame.length);
+    return offer.kind === "negotiate" ? offer : undefined;
   }
 
   /** The frames in the order in which they came. */

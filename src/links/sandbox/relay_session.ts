@@ -6,25 +6,13 @@
 import type { LinkSession } from "../../chain/link.ts";
 import type { Verdict } from "../../filter/mod.ts";
 import {
-  type Agreement,
-  checkAnswer,
-  DATA_SIZE,
-  DATA_SIZE_1M,
-  DATA_SIZE_256K,
   Effect,
   encodeReply,
-  FrameReader,
-  FrameWriter,
-  isFinal,
-  letter,
+  type FrameReader,
+  type FrameWriter,
   nextState,
-  type Options,
-  parseCommand,
-  parseReply,
-  ProtocolError,
   type Reply,
   SMFIC,
-  SMFIP,
   SMFIR,
   State,
   step,
@@ -43,8 +31,8 @@ import { HOOK_OF_COMMAND } from "../../session/wants.ts";
 import type { Cell, CellEnd } from "./cell.ts";
 import { ToInmate } from "./messages.ts";
 import { Prelude } from "./prelude.ts";
+import { agreementWithout, RelayReplies } from "./relay_replies.ts";
 import { RelayReport } from "./relay_report.ts";
-import { ReplyCheck } from "./reply_check.ts";
 
 /** Where a session gets its sandbox from. */
 export interface Supply {
@@ -59,8 +47,6 @@ export interface Supply {
   overdue(cell: Cell, end: CellEnd, stuck: () => boolean): void;
 }
 
-/** Bytes of replies to one command that are kept until they are complete. */
-const REPLY_LIMIT = 256 * 1024 * 1024;
 const NOTHING = new Uint8Array(0);
 const encoder = new TextEncoder();
 
@@ -78,22 +64,16 @@ export class RelaySession implements LinkSession {
   readonly #answerData: boolean;
   readonly #report: RelayReport;
   readonly #prelude = new Prelude();
-  readonly #check = new ReplyCheck();
-  /** Edits of the pending end of message; the MTA gets them with the verdict or not at all. */
-  readonly #edits = new FrameWriter();
-  #incoming = new FrameReader(REPLY_LIMIT, 256);
+  readonly #replies = new RelayReplies();
 
   #state: number = State.START;
-  #agreement: Agreement | undefined;
   /** The filter accepted the whole connection. */
   #unfiltered = false;
+  /** Why the connection was negotiated without a sandbox: none can take over before the next one. */
+  #blind: CellEnd | undefined;
   #cell: Cell | undefined;
   #id = 0;
   #waiting: Waiting | undefined;
-  /** The commands whose answers are not for the MTA: replayed, or answered by policy already. */
-  #passed: number[] = [];
-  /** A verdict that a replayed connect or helo brought: it holds for the command that is waiting. */
-  #replayed: Reply | undefined;
   /** The mail has failed at a stage that is not answered. */
   #deferred: Failure | undefined;
   #left: (() => void) | undefined;
@@ -128,6 +108,10 @@ export class RelaySession implements LinkSession {
     if ((cell & Effect.OPEN) !== 0) this.#deferred = undefined;
     if (code === SMFIC.CONNECT || code === SMFIC.QUIT_NC) this.#unfiltered = false;
     const bytes = frame.bytes.subarray(frame.start - 5, frame.end);
+    if (this.#blind !== undefined && code === SMFIC.MAIL) {
+      this.#fail(this.#blind, code, out);
+      return undefined;
+    }
     if (this.#cell === undefined && this.#begins(code, cell)) return this.#begin(code, bytes, out);
     return this.#forward(code, bytes, out);
   }
@@ -137,11 +121,11 @@ export class RelaySession implements LinkSession {
     const cell = this.#cell;
     const waiting = this.#waiting;
     this.#waiting = undefined;
-    this.#edits.truncate(0);
+    this.#replies.dropEdits();
     if (cell !== undefined && waiting !== undefined) {
-      this.#passed.push(waiting.code);
+      this.#replies.passOver(waiting.code);
       cell.send(ToInmate.EXPIRE, this.#id, encoder.encode(String(ms)));
-      this.#supply.overdue(cell, end, () => this.#cell === cell && this.#passed.length > 0);
+      this.#supply.overdue(cell, end, () => this.#cell === cell && this.#replies.behind);
     } else if (cell !== undefined) {
       // Either the ring has no room, or the hooks of a lost connection take their time: no answer, then no mercy.
       this.#left?.();
@@ -166,17 +150,24 @@ export class RelaySession implements LinkSession {
 
   /** Reply frames from the sandbox. @throws {ProtocolError} if they are not legal: the sandbox is to be ended. */
   replied(payload: Uint8Array): void {
-    this.#incoming.push(payload);
-    while (this.#incoming.next()) {
-      if (this.#passed.length > 0) this.#pass(this.#incoming);
-      else this.#take(this.#incoming);
-    }
+    this.#replies.take(
+      payload,
+      () => this.#waiting?.code,
+      () => this.#prelude.offer,
+      (reply) => {
+        const waiting = this.#waiting!;
+        this.#waiting = undefined;
+        if (waiting.code === SMFIC.OPTNEG) encodeReply(reply, waiting.out);
+        else this.#answer(reply, waiting.code, waiting.out);
+        waiting.resolve();
+      },
+    );
   }
 
   /** A failure that the sandbox reports of its filter; the answer follows, by the same policy. Untrusted values. */
   failed(kind: string, hook: string, message: string): void {
     // What the policy has answered already is known here, and was told.
-    if (this.#passed.length > 0) return;
+    if (this.#replies.behind) return;
     const known = FAILURE_KINDS.find((name) => name === kind) ?? "error";
     const failure = this.#failure({ kind: known, message }, hook);
     this.#report.failure = failure;
@@ -193,10 +184,7 @@ export class RelaySession implements LinkSession {
   /** The sandbox has ended: what it was asked is answered by policy. */
   orphaned(end: CellEnd): void {
     this.#cell = undefined;
-    this.#passed = [];
-    this.#replayed = undefined;
-    this.#edits.truncate(0);
-    this.#incoming = new FrameReader(REPLY_LIMIT, 256);
+    this.#replies.restart();
     this.#left?.();
     const waiting = this.#waiting;
     this.#waiting = undefined;
@@ -208,7 +196,9 @@ export class RelaySession implements LinkSession {
 
   /** Commands at which a sandbox can take over: those that begin something. */
   #begins(code: number, cell: number): boolean {
-    if (this.#unfiltered || code === SMFIC.MACRO || (cell & Effect.IGNORE) !== 0) return false;
+    if (
+      this.#unfiltered || this.#blind !== undefined || code === SMFIC.MACRO || (cell & Effect.IGNORE) !== 0
+    ) return false;
     return code === SMFIC.OPTNEG || (cell & Effect.OPEN) !== 0;
   }
 
@@ -242,12 +232,12 @@ export class RelaySession implements LinkSession {
   /** Takes a place in a sandbox and brings it to where the connection is. */
   #enter(cell: Cell): void {
     this.#cell = cell;
-    this.#passed = [];
+    this.#replies.restart();
     this.#id = this.#supply.attach(cell, this);
     cell.send(ToInmate.OPEN, this.#id, Uint8Array.of(this.#answerData ? 1 : 0));
     for (const { code, bytes } of this.#prelude.frames()) {
       cell.send(ToInmate.FRAMES, this.#id, bytes);
-      if (this.#wants(code)) this.#passed.push(code);
+      if (this.#wants(code)) this.#replies.passOver(code);
     }
   }
 
@@ -258,19 +248,12 @@ export class RelaySession implements LinkSession {
       this.#fail(end, code, out);
       return;
     }
-    const offer = parseCommand(code, bytes, 5, bytes.length);
-    if (offer.kind !== "negotiate") return;
-    const wanted = SMFIP.NOCONNECT | SMFIP.NOHELO | SMFIP.NORCPT | SMFIP.NODATA | SMFIP.NOHDRS | SMFIP.NOEOH |
-      SMFIP.NOBODY | SMFIP.NOUNKNOWN;
-    const version = Math.min(6, offer.version);
-    const protocol = wanted & offer.protocol;
-    this.#agreement = { version, actions: 0, protocol, macros: [], dataSize: DATA_SIZE };
-    this.#blind = true;
-    encodeReply({ kind: "negotiate", version, actions: 0, protocol, macros: [] }, out);
+    this.#blind = end;
+    const agreement = agreementWithout(this.#prelude.offer!);
+    this.#replies.agreement = agreement;
+    const { version, actions, protocol, macros } = agreement;
+    encodeReply({ kind: "negotiate", version, actions, protocol, macros }, out);
   }
-
-  /** The connection was negotiated without a sandbox: none can take over. */
-  #blind = false;
 
   #forward(code: number, bytes: Uint8Array, out: FrameWriter): Promise<void> | undefined {
     this.#prelude.see(code, bytes);
@@ -293,88 +276,16 @@ export class RelaySession implements LinkSession {
     else this.#conclude(failure, code, out);
   }
 
-  /** An answer that is not for the MTA. */
-  #pass(frame: FrameReader): void {
-    const code = this.#passed[0];
-    if (code === SMFIC.OPTNEG) {
-      const answer = this.#negotiated(frame);
-      const { version, actions, protocol } = this.#agreement!;
-      if (answer.version !== version || answer.actions !== actions || answer.protocol !== protocol) {
-        throw new ProtocolError(
-          "bad-value",
-          "The filter negotiates differently from what holds for the connection",
-        );
-      }
-      this.#passed.shift();
-      return;
-    }
-    const reply = parseReply(frame.code, frame.bytes, frame.start, frame.end);
-    if (!isFinal(reply)) return;
-    this.#passed.shift();
-    if (code === SMFIC.CONNECT || code === SMFIC.HELO) {
-      this.#check.read(frame, code, this.#agreement!);
-      if (reply.kind !== "continue") this.#replayed = reply;
-    }
-  }
-
-  /** An answer to the command that waits. */
-  #take(frame: FrameReader): void {
-    const waiting = this.#waiting;
-    if (waiting === undefined) {
-      throw new ProtocolError(
-        "wrong-stage",
-        `The sandbox sent reply ${letter(frame.code)} when nothing was asked`,
-      );
-    }
-    const { code, out } = waiting;
-    if (code === SMFIC.OPTNEG) {
-      const answer = this.#negotiated(frame);
-      encodeReply(answer, out);
-    } else {
-      const read = this.#check.read(frame, code, this.#agreement!);
-      if (!isFinal(read)) {
-        this.#edits.raw(frame.bytes.subarray(frame.start - 5, frame.end));
-        if (this.#edits.length > REPLY_LIMIT) {
-          throw new ProtocolError("too-large", "The sandbox's edits are too long");
-        }
-        this.#edited += read.kind === "replaceBody" ? 0 : 1;
-        return;
-      }
-      this.#answer(this.#replayed ?? read, code, out);
-      this.#replayed = undefined;
-    }
-    this.#waiting = undefined;
-    waiting.resolve();
-  }
-
-  #edited = 0;
-
-  #negotiated(frame: FrameReader): Extract<Reply, { kind: "negotiate" }> {
-    const answer = parseReply(frame.code, frame.bytes, frame.start, frame.end);
-    if (answer.kind !== "negotiate") {
-      throw new ProtocolError(
-        "wrong-stage",
-        `The sandbox answered the negotiation with ${letter(frame.code)}`,
-      );
-    }
-    checkAnswer(this.#offer!, answer);
-    const { version, actions, protocol, macros } = answer;
-    this.#agreement ??= { version, actions, protocol, macros, dataSize: dataSizeOf(protocol) };
-    return answer;
-  }
-
   /** A final reply goes to the MTA, and moves the connection on as the sandbox has moved. */
   #answer(reply: Reply, code: number, out: FrameWriter): void {
-    const edits = this.#edited;
-    this.#edited = 0;
+    const edits = this.#replies.takeEdits();
     const text = reply.kind === "replyCode" ? readReplyText(reply.text) : undefined;
     const verdict = verdictKind(reply, text?.code);
     if (code === SMFIC.BODYEOB && (verdict === "accept" || verdict === "continue")) {
-      out.raw(this.#edits.take());
+      out.frames(edits.frames);
     }
-    this.#edits.truncate(0);
     encodeReply(reply, out);
-    this.#decided(verdict, code, text?.text, edits);
+    this.#decided(verdict, code, text?.text, edits.count);
   }
 
   #decided(verdict: Verdict["kind"], code: number, text: string | undefined, edits: number): void {
@@ -426,25 +337,11 @@ export class RelaySession implements LinkSession {
   }
 
   #wants(code: number): boolean {
-    return wantsReply(code, this.#agreement?.protocol ?? 0);
-  }
-
-  get #offer(): Options | undefined {
-    for (const { code, bytes } of this.#prelude.frames()) {
-      if (code !== SMFIC.OPTNEG) continue;
-      const offer = parseCommand(code, bytes, 5, bytes.length);
-      return offer.kind === "negotiate" ? offer : undefined;
-    }
-    return undefined;
+    return wantsReply(code, this.#replies.agreement?.protocol ?? 0);
   }
 }
 
 function verdictKind(reply: Reply, code: number | undefined): Verdict["kind"] {
   if (reply.kind === "replyCode") return code! < 500 ? "tempfail" : "reject";
   return reply.kind as Verdict["kind"];
-}
-
-function dataSizeOf(protocol: number): number {
-  if ((protocol & SMFIP.MDS_1M) !== 0) return DATA_SIZE_1M;
-  return (protocol & SMFIP.MDS_256K) !== 0 ? DATA_SIZE_256K : DATA_SIZE;
 }
