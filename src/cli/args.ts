@@ -4,8 +4,8 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { nearest } from "../config/nearest.ts";
-import { printable } from "../config/show.ts";
+import { nearest } from "../text/nearest.ts";
+import { printable } from "../text/show.ts";
 import { type CommandSpec, type Given, type OptionSpec, UsageError } from "./command.ts";
 
 const COMMON: readonly OptionSpec[] = [

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { printable } from "../config/show.ts";
+import { printable } from "../text/show.ts";
 import type { Dialect } from "../testing/edited_mail.ts";
 import type { TestMail } from "../testing/run_filter.ts";
 import { AddressError, parseAddress } from "../transport/address.ts";

@@ -5,7 +5,7 @@
  */
 import { parseConfig } from "../config/parse.ts";
 import type { Config, FilterConfig } from "../config/schema.ts";
-import { printable } from "../config/show.ts";
+import { printable } from "../text/show.ts";
 import type { Filter, Log } from "../filter/mod.ts";
 import { CommandError, type OptionSpec } from "./command.ts";
 import type { Io } from "./io.ts";

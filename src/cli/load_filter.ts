@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { nearest } from "../config/nearest.ts";
+import { nearest } from "../text/nearest.ts";
 import type { FilterConfig } from "../config/schema.ts";
-import { printable, show } from "../config/show.ts";
+import { printable, show } from "../text/show.ts";
 import { EDIT_NAMES, type Filter, type FilterEnv, type Log } from "../filter/mod.ts";
 import { macroLists } from "../session/wants.ts";
 import { CommandError } from "./command.ts";

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { printable } from "../config/show.ts";
+import { printable } from "../text/show.ts";
 
 /** What a line says. */
 export interface LogLine {

@@ -4,7 +4,7 @@
  * @module
  */
 import { createTwoFilesPatch } from "diff";
-import { printable } from "../config/show.ts";
+import { printable } from "../text/show.ts";
 
 /** More changed lines than this are not worked out: the time grows with their square. */
 const MAX_CHANGED_LINES = 2000;

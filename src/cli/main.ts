@@ -4,8 +4,8 @@
  * @module
  */
 import { ConfigError } from "../config/error.ts";
-import { nearest } from "../config/nearest.ts";
-import { printable } from "../config/show.ts";
+import { nearest } from "../text/nearest.ts";
+import { printable } from "../text/show.ts";
 import { asksFor, helpOf, readArgs, table } from "./args.ts";
 import { type CommandEntry, CommandError, UsageError } from "./command.ts";
 import { denoIo, type Io } from "./io.ts";

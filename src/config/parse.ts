@@ -6,9 +6,9 @@
 import { parse as parseYaml } from "@std/yaml";
 import { z } from "zod";
 import { ConfigError, type ConfigIssue } from "./error.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../text/nearest.ts";
 import { type Config, configJsonSchema, ConfigSchema, type FilterConfig, type FilterUse } from "./schema.ts";
-import { printable, show } from "./show.ts";
+import { printable, show } from "../text/show.ts";
 import { type Path, YamlPositions } from "./yaml_position.ts";
 
 /** The longest configuration, in characters. */

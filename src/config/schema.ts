@@ -7,8 +7,8 @@
  */
 import { z } from "zod";
 import { type Address, parseAddress } from "../transport/address.ts";
-import { nearest } from "./nearest.ts";
-import { show } from "./show.ts";
+import { nearest } from "../text/nearest.ts";
+import { show } from "../text/show.ts";
 import { correctUnit, DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from "./units.ts";
 
 /** What a filter's failure means for the mail. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { FilterUse } from "../../config/schema.ts";
-import { printable } from "../../config/show.ts";
+import { printable } from "../../text/show.ts";
 import { formatDuration } from "../../config/units.ts";
 import type { EditName } from "../../filter/mod.ts";
 import { editsOf, STAGES, wantsOf } from "../../session/wants.ts";

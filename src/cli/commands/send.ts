@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { printable } from "../../config/show.ts";
+import { printable } from "../../text/show.ts";
 import { parseDuration } from "../../config/units.ts";
 import { MAX_VERSION, MIN_VERSION, SMFIC } from "../../protocol/mod.ts";
 import { parseMail, renderMail } from "../../testing/eml.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { printable } from "../../config/show.ts";
+import { printable } from "../../text/show.ts";
 import { formatDuration } from "../../config/units.ts";
 import { serve, type ServerLog } from "../../server/serve.ts";
 import { type Address, formatAddress, parseAddress } from "../../transport/address.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { printable } from "../../config/show.ts";
+import { printable } from "../../text/show.ts";
 import type { Reply } from "../../protocol/mod.ts";
 import { uniformPolicy } from "../../session/policy.ts";
 import { parseMail, renderMail } from "../../testing/eml.ts";

@@ -1,8 +1,9 @@
+import test from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { printable, show } from "./show.ts";
 
-Deno.test("printable() leaves one harmless line of bounded length", () => {
+test("printable() leaves one harmless line of bounded length", () => {
   fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 500 }), (text) => {
     const line = printable(text, 100);
     assert.doesNotMatch(line, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u);
@@ -13,7 +14,7 @@ Deno.test("printable() leaves one harmless line of bounded length", () => {
   assert.equal(printable("x".repeat(300), 10), `${"x".repeat(10)}…`);
 });
 
-Deno.test("show() quotes text and names the kind of the rest", () => {
+test("show() quotes text and names the kind of the rest", () => {
   assert.equal(show('a"b'), '"a"b"');
   assert.deepEqual([7, true, null, undefined, [], {}, new Date()].map(show), [
     "7",

@@ -1,9 +1,10 @@
+import test from "node:test";
 import assert from "node:assert/strict";
 import { nearest } from "./nearest.ts";
 
 const WORDS = ["tempfail", "accept", "reject", "on_failure", "use", "endOfMessage", "rcpt"];
 
-Deno.test("nearest() finds the word behind a slip", () => {
+test("nearest() finds the word behind a slip", () => {
   const slips: readonly (readonly [string, string])[] = [
     ["acept", "accept"],
     ["accpet", "accept"],
@@ -18,7 +19,7 @@ Deno.test("nearest() finds the word behind a slip", () => {
   for (const [slip, word] of slips) assert.equal(nearest(slip, WORDS), word, slip);
 });
 
-Deno.test("nearest() finds nothing for words that are far from all", () => {
+test("nearest() finds nothing for words that are far from all", () => {
   for (const word of ["", "x", "zebra", "connections", "-", "e".repeat(100_000)]) {
     assert.equal(nearest(word, WORDS), undefined, word.slice(0, 10));
   }
