@@ -24,7 +24,8 @@ const PARTS: Readonly<Record<string, Part>> = {
   links: {
     may: ["chain", "session", "protocol", "filter", "transport", "text"],
     packages: ["node:worker_threads", "node:module"],
-    why: "carriers of one contract, the server only sees that; a sandbox is made of a thread and a module hook",
+    why:
+      "carriers of one contract, the server only sees that; a sandbox is made of a thread and a module hook",
   },
   transport: { may: [], packages: "all", why: "byte pipes: no idea what the bytes mean" },
   config: {
