@@ -51,7 +51,7 @@ async function withServer<T>(
   const socket = freeSocket(transport, folder, peer.name);
   const server = await peer.start(what, socket, folder);
   try {
-    return await use(socket);
+    return await server.watch(() => use(socket));
   } finally {
     await server.stop();
   }

@@ -97,7 +97,7 @@ async function sample(
     ...["--job", what.job.check, "--body", `${what.job.body}`],
     ...["--seconds", `${effort.seconds}`, "--warmup", `${warmup}`, ...effort.loadOptions],
   ]);
-  const load = await runLoad(first, rest);
+  const load = await server.watch(() => runLoad(first, rest));
   const after = usage(server.pid), busy = machineBusy() - busyBefore;
   const cpu = after.cpu - before.cpu;
   const others = Math.max(0, busy - cpu - load.cpu_seconds) / ((performance.now() - start) / 1000);

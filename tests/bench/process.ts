@@ -67,6 +67,12 @@ export interface Server {
   readonly pid: number;
   /** Ends it and waits; with SIGKILL after 5 seconds. */
   stop(): Promise<void>;
+  /**
+   * Does something with it; a failure is told together with what the server has said on its standard error.
+   *
+   * @throws {CommandError} if `work` does
+   */
+  watch<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** Where a server listens. */
@@ -152,8 +158,19 @@ export async function startServer(
     clearTimeout(timer);
     await reading;
   }
+  async function watch<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      const state = ended ? "had ended by itself" : "still ran";
+      throw new CommandError(
+        `${error.message}\nThe server "${program}" ${state}, and had said:\n${said.trim()}`,
+      );
+    }
+  }
   for (let tries = 0; tries < 400 && !ended; tries++) {
-    if (await answers(socket.spec)) return { pid: child.pid, stop };
+    if (await answers(socket.spec)) return { pid: child.pid, stop, watch };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   await stop();
