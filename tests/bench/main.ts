@@ -8,7 +8,7 @@ import { buildLoad, missingCompiler } from "./build.ts";
 import { DEFAULT_JOBS, type Job, JOBS } from "./jobs.ts";
 import { type Case, type Effort, measure, type Row } from "./measure.ts";
 import { libmilterPeer, millracePeer, type Peer } from "./peers.ts";
-import { CommandError } from "./process.ts";
+import { CommandError, proc } from "./process.ts";
 import { json, ratio, table } from "./report.ts";
 
 const HELP = `Measures millrace beside a libmilter filter in C, with a load generator of its own.
@@ -120,7 +120,7 @@ function readOptions(args: readonly string[]): Options | "help" {
 }
 
 function machine(): string {
-  const cpuInfo = Deno.readTextFileSync("/proc/cpuinfo");
+  const cpuInfo = proc("cpuinfo");
   const model = /^model name\s*:\s*(.*)$/m.exec(cpuInfo)?.[1] ?? "unknown processor";
   const memory = Math.round(Deno.systemMemoryInfo().total / 2 ** 30);
   const load = Deno.loadavg()[0].toFixed(2);
