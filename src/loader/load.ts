@@ -70,9 +70,10 @@ export interface NewlyLocked {
 export async function lockFilter(use: Lockable, options: LockOptions): Promise<NewlyLocked> {
   const base = jsrBase(options.jsr ?? JSR_BASE);
   const local = use.kind === "file" ? new LocalFiles(options.files, use.url, use.folder) : undefined;
+  const entry = use.kind === "file" ? local!.entry : addressOf(use);
   const fetcher = new Fetcher(options.fetch, { ...DEFAULT_LIMITS, ...options.limits });
   const sources = { fetcher, jsr: new Jsr(fetcher, base), local, progress: options.progress };
-  const { graph, notes } = await loadGraph(local?.entry ?? addressOf(use), sources);
+  const { graph, notes } = await loadGraph(entry, sources);
   const archive = encodeArchive(graph);
   const wishes = await options.wishesOf?.(pinnedOf(graph));
   return { locked: lockedFilter(graph, await hashOf(archive), wishes), archive, notes };
@@ -114,7 +115,7 @@ export async function loadPinned(use: string, lock: Lock, cache: ArchiveCache): 
 function addressOf(use: Exclude<Lockable, { readonly kind: "file" }>): string {
   if (use.kind === "url") return use.url;
   const { scope, name, range, export: path } = use.jsr;
-  return new URL(`jsr:@${scope}/${name}${range && `@${encodeURIComponent(range)}`}${path.slice(1)}`).href;
+  return new URL(`jsr:@${scope}/${name}${range && `@${range}`}${path.slice(1)}`).href;
 }
 
 function pinnedOf({ entry, modules, redirects }: ModuleGraph): PinnedGraph {

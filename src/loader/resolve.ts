@@ -31,7 +31,7 @@ export function resolveImport(specifier: string, importer: string, trusted: stri
   if (!relative && !URL.canParse(specifier)) {
     return refused(
       "it is neither a URL nor a relative path, and import maps of the filter's author are not read; " +
-        (/^\.{0,2}$|^\.{1,2}[^./]/.test(specifier) ? 'start it with "./"' : "write ./FILE, https: or jsr:"),
+        (/\.(?:[cm]?[jt]sx?|json)$/.test(specifier) ? 'start it with "./"' : "write ./FILE, https: or jsr:"),
     );
   }
   if (relative && !URL.canParse(specifier, importer)) return refused("it is not a well-formed URL");
