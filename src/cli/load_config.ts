@@ -1,15 +1,13 @@
 /**
- * Reads the configuration file and loads its filters: what `serve`, `check` and `try` begin with.
+ * Reads the configuration file: what most commands begin with.
  *
  * @module
  */
 import { parseConfig } from "../config/parse.ts";
-import type { Config, FilterConfig } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { printable } from "../text/show.ts";
-import type { Filter, Log } from "../filter/mod.ts";
 import { CommandError, type OptionSpec } from "./command.ts";
 import type { Io } from "./io.ts";
-import { loadFilter } from "./load_filter.ts";
 
 /** The option that names the configuration file. */
 export const CONFIG_OPTION: OptionSpec = {
@@ -26,12 +24,6 @@ export interface ReadConfig {
   readonly file: string;
   /** URL of the file's folder: relative paths in it start there. */
   readonly base: URL;
-}
-
-/** A filter of the configuration, loaded. */
-export interface LoadedFilter {
-  readonly config: FilterConfig;
-  readonly filter: Filter;
 }
 
 /**
@@ -69,24 +61,4 @@ export function fileUrl(path: string, folder: string): URL {
   const part = (text: string) => text.replaceAll("\\", "/").split("/").map(encodeURIComponent).join("/");
   const root = new URL(`file:///${part(folder).replace(/^\//, "").replace(/^([A-Za-z])%3A/, "$1:")}/`);
   return new URL(part(path).replace(/^([A-Za-z])%3A\//, "file:///$1:/"), root);
-}
-
-/**
- * Loads all filters of a configuration, one after the other, in its order.
- *
- * @throws {CommandError} that names the first filter that cannot be loaded
- */
-export async function loadFilters(
-  { config, base }: ReadConfig,
-  log: (name: string) => Log,
-  signal: AbortSignal,
-): Promise<LoadedFilter[]> {
-  const loaded: LoadedFilter[] = [];
-  for (const filter of config.filters) {
-    loaded.push({
-      config: filter,
-      filter: await loadFilter(filter, { base, log: log(filter.name), signal }),
-    });
-  }
-  return loaded;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { FilterConfig } from "../config/schema.ts";
-import type { Log } from "../filter/mod.ts";
+import type { Filter, Log } from "../filter/mod.ts";
+import { uniformPolicy } from "../session/policy.ts";
 import { CommandError } from "./command.ts";
 import { fileUrl } from "./load_config.ts";
 import { filterUrl, loadFilter } from "./load_filter.ts";
@@ -8,20 +9,28 @@ import { filterUrl, loadFilter } from "./load_filter.ts";
 const LOG: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 function configOf(path: string, options: Record<string, unknown> = {}): FilterConfig {
-  return { use: { kind: "path", path }, name: "f", options, timeout: 1000, onFailure: "tempfail" };
+  return {
+    use: { kind: "path", path },
+    name: "f",
+    options,
+    permissions: { net: [], read: [], write: [], env: [], sys: [] },
+    isolation: "none",
+    memory: 64 * 1024 ** 2,
+    instances: 1,
+    timeout: 1000,
+    startTimeout: 5000,
+    onFailure: uniformPolicy(),
+  };
 }
 
 /** Loads a filter module with the given text. */
-async function load(source: string, options?: Record<string, unknown>): ReturnType<typeof loadFilter> {
+async function load(source: string, options?: Record<string, unknown>): Promise<Filter> {
   const folder = await Deno.makeTempDir({ prefix: "millrace_load_" });
   try {
     await Deno.writeTextFile(`${folder}/f.ts`, source);
     const base = fileUrl("x.yaml", folder);
-    return await loadFilter(configOf("./f.ts", options), {
-      base,
-      log: LOG,
-      signal: new AbortController().signal,
-    });
+    const { signal } = new AbortController();
+    return (await loadFilter(configOf("./f.ts", options), { base, log: LOG, signal })).filter;
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -6,6 +6,7 @@
 import { configureSync, getLogger, type Logger, type LogRecord, resetSync } from "@logtape/logtape";
 import type { LOG_FORMATS, LOG_LEVELS } from "../config/schema.ts";
 import type { Log } from "../filter/mod.ts";
+import type { SandboxLog } from "../links/sandbox/sandbox_link.ts";
 import type { ServerLog } from "../server/serve.ts";
 import type { MailReport } from "../session/plan.ts";
 import type { Failure } from "../session/policy.ts";
@@ -148,4 +149,12 @@ export function directLog(output: Output, name: string): Log {
       ),
     );
   return { debug: () => {}, info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** What {@linkcode directLog} is for filters in this isolate, for sandboxes and what is in them. */
+export function directEvents(output: Output): SandboxLog["event"] {
+  return (level, message, fields = {}) => {
+    if (level === "debug") return;
+    output.write(textLine({ time: Date.now(), level, message, fields: { ...fields } }, output.color));
+  };
 }

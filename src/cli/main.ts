@@ -23,6 +23,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/check.ts"),
   },
   {
+    name: "lock",
+    summary: "Fetch the filters of a configuration and pin them; show what changed",
+    load: () => import("./commands/lock.ts"),
+  },
+  {
     name: "try",
     summary: "Run mails through the filters offline: verdict, edits, difference",
     load: () => import("./commands/try.ts"),

@@ -39,7 +39,7 @@ Deno.test("main() shows help and version everywhere", async () => {
     assert.equal(code, 0);
     assert.match(out, /^millrace: .*\n\nUsage: millrace COMMAND/);
     assert.equal(err, "");
-    for (const name of ["serve", "check", "try", "send", "schema"]) {
+    for (const name of ["serve", "check", "lock", "try", "send", "schema"]) {
       assert.match(out, new RegExp(`^ {2}${name} +\\S`, "m"));
     }
   }
@@ -47,7 +47,7 @@ Deno.test("main() shows help and version everywhere", async () => {
     const { code, out } = await inProcess(args);
     assert.deepEqual([code, out], [0, `millrace ${VERSION} (deno ${Deno.version.deno})\n`]);
   }
-  for (const name of ["serve", "check", "try", "send", "schema"]) {
+  for (const name of ["serve", "check", "lock", "try", "send", "schema"]) {
     for (const args of [[name, "--help"], ["help", name], [name, "--wrong", "-h"]]) {
       const { code, out } = await inProcess(args);
       assert.equal(code, 0, args.join(" "));
@@ -65,7 +65,7 @@ Deno.test("main() answers wrong usage on standard error with the nearest word, a
     ],
     [
       ["-c", "x"],
-      'error: "-c" is an option, where a command is expected; known are serve, check, try, send, schema\n' +
+      'error: "-c" is an option, where a command is expected; known are serve, check, lock, try, send, schema\n' +
       "Run `millrace --help` for what there is.\n",
     ],
     [["serve"], "error: --config FILE is missing\nRun `millrace serve --help` for what there is.\n"],
@@ -119,7 +119,10 @@ Deno.test("the program checks and tries with the right to read, and nothing else
       `${folder}/f.ts`,
       "export default { message(_mail, c) { c.addHeader('X-A', 'b'); } };",
     );
-    await Deno.writeTextFile(`${folder}/m.yaml`, "listen: inet:0@127.0.0.1\nfilters: [{ use: ./f.ts }]\n");
+    await Deno.writeTextFile(
+      `${folder}/m.yaml`,
+      "listen: inet:0@127.0.0.1\nfilters: [{ use: ./f.ts, isolation: none }]\n",
+    );
     await Deno.writeTextFile(`${folder}/a.eml`, "Subject: x\n\ny\n");
     const read = [`--allow-read=${folder}`];
     const checked = await run(read, ["check", "-c", `${folder}/m.yaml`]);
@@ -143,7 +146,10 @@ Deno.test("the program serves with the rights to read and to listen, lives throu
   const folder = await Deno.makeTempDir({ prefix: "millrace_main_" });
   try {
     await Deno.writeTextFile(`${folder}/f.ts`, "export default { message() {} };");
-    await Deno.writeTextFile(`${folder}/m.yaml`, "listen: inet:0@127.0.0.1\nfilters: [{ use: ./f.ts }]\n");
+    await Deno.writeTextFile(
+      `${folder}/m.yaml`,
+      "listen: inet:0@127.0.0.1\nfilters: [{ use: ./f.ts, isolation: none }]\n",
+    );
     const permissions = [`--allow-read=${folder}`, "--allow-net=127.0.0.1:0"];
     await using served = child(permissions, ["serve", "-c", `${folder}/m.yaml`]).spawn();
     const stdout = new Response(served.stdout).text();

@@ -3,19 +3,17 @@
  *
  * @module
  */
-import type { FilterSetup } from "../server/serve.ts";
-import { uniformPolicy } from "../session/policy.ts";
 import type { Address } from "../transport/address.ts";
 import { postfixSpelling, sendmailSpelling } from "../transport/mta_spelling.ts";
 import { CommandError } from "./command.ts";
-import type { LoadedFilter } from "./load_config.ts";
+import type { OpenFilter } from "./open_filter.ts";
 
 /**
  * The filter to run. This version runs one; leaving the others out silently would let mail pass unfiltered.
  *
  * @throws {CommandError} if there are several
  */
-export function onlyFilter(filters: readonly LoadedFilter[]): LoadedFilter {
+export function onlyFilter(filters: readonly OpenFilter[]): OpenFilter {
   if (filters.length === 1) return filters[0];
   throw new CommandError(
     `Cannot run ${filters.length} filters (${
@@ -25,11 +23,6 @@ export function onlyFilter(filters: readonly LoadedFilter[]): LoadedFilter {
       "in the mail server's configuration",
     2,
   );
-}
-
-/** A loaded filter as the server takes it. */
-export function setupOf({ config, filter }: LoadedFilter): FilterSetup {
-  return { name: config.name, filter, policy: uniformPolicy(config.onFailure), timeout: config.timeout };
 }
 
 /** The line for Postfix's `main.cf`. */

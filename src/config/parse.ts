@@ -7,7 +7,10 @@ import { parse as parseYaml } from "@std/yaml";
 import { z } from "zod";
 import { ConfigError, type ConfigIssue } from "./error.ts";
 import { nearest } from "../text/nearest.ts";
-import { type Config, configJsonSchema, ConfigSchema, type FilterConfig, type FilterUse } from "./schema.ts";
+import { FAILURE_KINDS, type FailurePolicy, type Outcome } from "../session/policy.ts";
+import { grantsAnything } from "./permissions.ts";
+import { type Config, configJsonSchema, ConfigSchema, type FilterConfig } from "./schema.ts";
+import { nameOf } from "./use.ts";
 import { printable, show } from "../text/show.ts";
 import { type Path, YamlPositions } from "./yaml_position.ts";
 
@@ -51,16 +54,34 @@ export function parseConfig(text: string, { file }: ParseOptions): Config {
   const checked = ConfigSchema.safeParse(prepare(value, positions), { error: complaint });
   if (!checked.success) fail(issuesOf(checked.error.issues, positions));
   const { defaults, listen, filters, ...rest } = checked.data!;
+  const general = policyOf(defaults.on_failure, undefined);
   const named = filters.map((filter): FilterConfig => ({
     use: filter.use,
     name: filter.name ?? nameOf(filter.use),
     options: filter.options,
+    permissions: filter.permissions,
+    isolation: filter.isolation,
+    memory: filter.memory ?? defaults.memory,
+    instances: filter.instances ?? 1,
     timeout: filter.timeout ?? defaults.timeout,
-    onFailure: filter.on_failure ?? defaults.on_failure,
+    startTimeout: filter.start_timeout ?? defaults.start_timeout,
+    onFailure: filter.on_failure === undefined ? general : policyOf(filter.on_failure, general),
   }));
-  const twice = duplicates(named, positions);
-  if (twice.length > 0) fail(twice);
+  const wrong = [
+    ...duplicates(named, positions),
+    ...filters.flatMap((filter, index) => unenforceable(filter, index, positions)),
+  ];
+  if (wrong.length > 0) fail(inOrder(wrong));
   return { ...rest, listen: Array.isArray(listen) ? listen : [listen], filters: named };
+}
+
+type OnFailure = Outcome | Readonly<Partial<Record<keyof FailurePolicy | "default", Outcome>>>;
+
+/** The outcome of each kind of failure; what is not said is as in `general`, or tempfail. */
+function policyOf(said: OnFailure, general: FailurePolicy | undefined): FailurePolicy {
+  const outcome = (kind: keyof FailurePolicy): Outcome =>
+    typeof said === "string" ? said : said[kind] ?? said.default ?? general?.[kind] ?? "tempfail";
+  return Object.fromEntries(FAILURE_KINDS.map((kind) => [kind, outcome(kind)])) as FailurePolicy;
 }
 
 /** Line and column from the error of the YAML parser; its words without them. */
@@ -93,8 +114,9 @@ function prepare(value: unknown, positions: YamlPositions): unknown {
   }
   if (Array.isArray(config.filters)) {
     config.filters = config.filters.map((filter) => {
-      if (!isMap(filter) || filter.options !== null) return filter;
-      const { options: _, ...rest } = filter;
+      if (!isMap(filter)) return filter;
+      const rest: Record<string, unknown> = { ...filter };
+      for (const section of ["options", "permissions"]) if (rest[section] === null) delete rest[section];
       return rest;
     });
   }
@@ -135,10 +157,18 @@ function complaint(issue: z.core.$ZodRawIssue): string | undefined {
 
 /** The mistakes in the order of the text. */
 function issuesOf(found: readonly z.core.$ZodIssue[], positions: YamlPositions): ConfigIssue[] {
-  return found.flatMap((issue) => flatten(issue, [], positions))
-    .sort((a, b) => a.line - b.line || a.column - b.column)
-    .slice(0, MAX_ISSUES);
+  return inOrder(found.flatMap((issue) => flatten(issue, [], positions)));
 }
+
+function inOrder(issues: readonly ConfigIssue[]): ConfigIssue[] {
+  return issues.toSorted((a, b) => a.line - b.line || a.column - b.column).slice(0, MAX_ISSUES);
+}
+
+/** Keys that are none yet, but have a meaning for whoever writes them. */
+const RESERVED: Readonly<Record<string, string>> = {
+  "permissions.state":
+    "state of a filter's own that outlives a restart comes with a later version; leave it out",
+};
 
 function flatten(issue: z.core.$ZodIssue, parent: Path, positions: YamlPositions): ConfigIssue[] {
   const path: Path = [...parent, ...issue.path.map((step) => typeof step === "number" ? step : String(step))];
@@ -147,6 +177,8 @@ function flatten(issue: z.core.$ZodIssue, parent: Path, positions: YamlPositions
       const known = knownKeys(path);
       const meant = nearest(key, known);
       const { key: at, value } = positions.locate([...path, key]);
+      const reserved = RESERVED[`${String(path.at(-1))}.${key}`];
+      if (reserved !== undefined) return { ...(at ?? value), path: pathText(path), message: reserved };
       const advice = meant ? `did you mean ${meant}?` : `allowed here: ${known.join(", ")}`;
       return { ...(at ?? value), path: pathText(path), message: `unknown key ${show(key)}; ${advice}` };
     });
@@ -170,6 +202,9 @@ function knownKeys(path: Path): string[] {
       ? schema.items
       : (schema.properties as Record<string, unknown>)?.[step];
     schema = inner as Record<string, unknown> ?? {};
+    // Of alternatives, the one that is a map.
+    const maps = schema.anyOf as readonly Record<string, unknown>[] | undefined;
+    schema = maps?.find(({ properties }) => properties !== undefined) ?? schema;
   }
   return Object.keys(schema.properties ?? {});
 }
@@ -184,18 +219,6 @@ function pathText(path: Path): string {
   return text;
 }
 
-/** The name of a filter that was given none: `bundled:footer` and `./footer.ts` are both `footer`. */
-function nameOf(use: FilterUse): string {
-  if (use.kind === "bundled") return use.name;
-  const parts = use.path.split(/[\\/]/).filter((part) => part !== "");
-  const file = (parts.at(-1) ?? "").replace(/\.[cm]?[jt]sx?$/, "");
-  // A module called mod or main is known by its folder.
-  const best = /^(mod|main|index)$/.test(file) && parts.length > 1 && !/^\.+$/.test(parts.at(-2)!)
-    ? parts.at(-2)!
-    : file;
-  return best.replaceAll(/[^A-Za-z0-9._-]/g, "_").replace(/^[^A-Za-z0-9]+/, "").slice(0, 64) || "filter";
-}
-
 /** Logs and reports tell filters apart by name. */
 function duplicates(filters: readonly FilterConfig[], positions: YamlPositions): ConfigIssue[] {
   return filters.flatMap(({ name }, index) => {
@@ -205,4 +228,35 @@ function duplicates(filters: readonly FilterConfig[], positions: YamlPositions):
     const message = `the name ${show(name)} is taken by filters[${first}]; give this one a name: of its own`;
     return [{ ...(key ?? value), path: `filters[${index}]`, message }];
   });
+}
+
+/** What a sandbox enforces means nothing without one: better refused than believed. */
+function unenforceable(
+  filter: z.output<typeof ConfigSchema>["filters"][number],
+  index: number,
+  positions: YamlPositions,
+): ConfigIssue[] {
+  if (filter.isolation !== "none") return [];
+  const at = (key: string, message: string): ConfigIssue => {
+    const place = positions.locate(["filters", index, key]);
+    return { ...(place.key ?? place.value), path: `filters[${index}].${key}`, message };
+  };
+  const found: ConfigIssue[] = [];
+  if (grantsAnything(filter.permissions)) {
+    found.push(at(
+      "permissions",
+      "with isolation: none a filter has all rights of the program, so these would hold nothing back; leave out one of the two",
+    ));
+  }
+  for (const key of ["memory", "instances"] as const) {
+    if (filter[key] === undefined) continue;
+    found.push(at(key, "is for sandboxes, and isolation: none has none; leave out one of the two"));
+  }
+  if (filter.use.kind === "url" || filter.use.kind === "jsr") {
+    found.push(at(
+      "isolation",
+      "none is for files and bundled filters: code from elsewhere runs in a sandbox; leave it out",
+    ));
+  }
+  return found;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "./error.ts";
 import { parseConfig } from "./parse.ts";
+import { uniformPolicy } from "../session/policy.ts";
 import type { Config } from "./schema.ts";
 
 const LEAST = 'listen: ["inet:8891@127.0.0.1"]\nfilters: [{ use: ./footer.ts }]\n';
@@ -23,18 +24,27 @@ function issues(text: string): string[] {
   return [];
 }
 
+const NOTHING = { net: [], read: [], write: [], env: [], sys: [] };
+/** What a filter has where nothing is said. */
+const DEFAULTS = {
+  options: {},
+  permissions: NOTHING,
+  isolation: "sandbox",
+  memory: 64 * 1024 ** 2,
+  instances: 1,
+  timeout: 10_000,
+  startTimeout: 30_000,
+  onFailure: { ...uniformPolicy("tempfail") },
+} as const;
+const FILES = { cache: "millrace.cache", lock: "millrace.lock", jsr: "https://jsr.io/" };
+
 Deno.test("parseConfig() applies all defaults once", () => {
   assert.deepEqual(config(LEAST), {
     listen: [{ kind: "inet", family: 4, host: "127.0.0.1", port: 8891 }],
     socket: {},
     limits: {},
-    filters: [{
-      use: { kind: "path", path: "./footer.ts" },
-      name: "footer",
-      options: {},
-      timeout: 10_000,
-      onFailure: "tempfail",
-    }],
+    filters: [{ ...DEFAULTS, use: { kind: "path", path: "./footer.ts" }, name: "footer" }],
+    ...FILES,
     log: { format: "auto", level: "info" },
   });
 });
@@ -63,6 +73,18 @@ filters:
     name: house-rules
     timeout: 250ms
     on_failure: reject
+  - use: https://filters.example/greylist@2/mod.ts
+    permissions: { net: ["127.0.0.1:3310", "[::1]:53"], read: [./lists], sys: [hostname] }
+    memory: 128MiB
+    instances: 3
+    start_timeout: 5s
+    on_failure: { timeout: accept, memory: reject, default: tempfail }
+  - use: ./own.ts
+    isolation: none
+    on_failure: { crash: reject }
+cache: /var/cache/millrace
+lock: pins.lock
+jsr: http://127.0.0.1:8080
 log: { format: json, level: debug }
 `;
   assert.deepEqual(config(text), {
@@ -82,20 +104,49 @@ log: { format: json, level: debug }
     },
     filters: [
       {
+        ...DEFAULTS,
         use: { kind: "bundled", name: "footer" },
         name: "footer",
         options: { text: "--\nConfidential", deep: [1, { a: true }] },
         timeout: 1500,
-        onFailure: "accept",
+        onFailure: { ...uniformPolicy("accept") },
       },
       {
+        ...DEFAULTS,
         use: { kind: "path", path: "/etc/millrace/rules/mod.ts" },
         name: "house-rules",
-        options: {},
         timeout: 250,
-        onFailure: "reject",
+        onFailure: { ...uniformPolicy("reject") },
+      },
+      {
+        use: { kind: "url", url: "https://filters.example/greylist@2/mod.ts" },
+        name: "greylist",
+        options: {},
+        permissions: {
+          ...NOTHING,
+          net: ["127.0.0.1:3310", "[::1]:53"],
+          read: ["./lists"],
+          sys: ["hostname"],
+        },
+        isolation: "sandbox",
+        memory: 128 * 1024 ** 2,
+        instances: 3,
+        timeout: 1500,
+        startTimeout: 5000,
+        onFailure: { ...uniformPolicy("tempfail"), timeout: "accept", memory: "reject" },
+      },
+      {
+        ...DEFAULTS,
+        use: { kind: "path", path: "./own.ts" },
+        name: "own",
+        isolation: "none",
+        timeout: 1500,
+        onFailure: { ...uniformPolicy("accept"), crash: "reject" },
       },
     ],
+    cache: "/var/cache/millrace",
+    lock: "pins.lock",
+    jsr: "http://127.0.0.1:8080/",
     log: { format: "json", level: "debug" },
   });
 });
@@ -122,30 +173,31 @@ Deno.test("parseConfig() takes sections without entries as left out", () => {
   );
 });
 
-Deno.test("parseConfig() names filters after their modules", () => {
-  const names: readonly (readonly [string, string])[] = [
-    ["bundled:rules", "rules"],
-    ["./footer.ts", "footer"],
-    ["../filters/grey list.js", "grey_list"],
-    ["/srv/filters/spam/mod.ts", "spam"],
-    ["./mod.ts", "mod"],
-    ["./.hidden.ts", "hidden"],
-    ["./---.ts", "filter"],
-  ];
-  for (const [use, name] of names) {
-    assert.equal(
-      config(`listen: inet:1@127.0.0.1\nfilters: [{ use: ${JSON.stringify(use)} }]`).filters[0].name,
-      name,
-    );
-  }
-});
-
 /** One line of YAML put below a configuration that is right, and what is said about it. */
 const MISTAKES: readonly (readonly [string, string])[] = [
   ["limts: {}", '3:1: unknown key "limts"; did you mean limits?'],
-  ["zebra: 1", '3:1: unknown key "zebra"; allowed here: listen, socket, defaults, limits, filters, log'],
+  [
+    "zebra: 1",
+    '3:1: unknown key "zebra"; allowed here: listen, socket, defaults, limits, filters, cache, lock, jsr, log',
+  ],
   ["defaults: { on-failure: accept }", '3:13: defaults: unknown key "on-failure"; did you mean on_failure?'],
-  ["defaults: { memory: 64MiB }", '3:13: defaults: unknown key "memory"; allowed here: timeout, on_failure'],
+  [
+    "defaults: { isolation: none }",
+    '3:13: defaults: unknown key "isolation"; allowed here: timeout, start_timeout, on_failure, memory',
+  ],
+  [
+    "defaults: { memory: 64MB }",
+    '3:21: defaults.memory: "64MB" is not a size: write a number and B, KiB, MiB or GiB; did you mean 64MiB?',
+  ],
+  ["defaults: { memory: 1MiB }", "3:21: defaults.memory: out of bounds: allowed are 16MiB to 4GiB"],
+  ["cache: 7", "3:8: cache: 7 is not a folder: write a path"],
+  ['lock: ""', '3:7: lock: "" is not a file: write a path'],
+  ["jsr: jsr.io", '3:6: jsr: "jsr.io" is not an address: write https://HOST/PATH'],
+  [
+    "jsr: http://jsr.io/",
+    '3:6: jsr: "http://jsr.io/" cannot be used: over http: anybody on the way can change the code; write https:, or ' +
+    "http: with a loopback host such as 127.0.0.1",
+  ],
   [
     "defaults: { on_failure: acept }",
     '3:25: defaults.on_failure: "acept" is not one of tempfail, accept, reject; did you mean accept?',
@@ -201,40 +253,6 @@ Deno.test("parseConfig() checks listen addresses", () => {
   );
   assert.match(about("[]"), /^1:9: listen: the list is empty: expected at least one entry$/);
   assert.match(issues("filters: [{ use: ./a.ts }]")[0], /^1:1: listen: /);
-});
-
-Deno.test("parseConfig() checks where filters are", () => {
-  const about = (use: string) =>
-    issues(`listen: inet:1@127.0.0.1\nfilters:\n  - use: ${use}\n`).join("\n").replace(
-      /^3:10: filters\[0\]\.use: /,
-      "",
-    );
-  assert.equal(
-    about("footer"),
-    '"footer" is neither a path nor a bundled filter: write ./footer for a file, bundled:footer for a bundled filter',
-  );
-  assert.equal(about("bundle:footer"), '"bundle:footer": did you mean bundled:footer?');
-  assert.match(about("bundled:../x"), /^"\.\.\/x" is not the name of a bundled filter/);
-  assert.match(
-    about("https://x.example/mod.ts"),
-    /^"https:\/\/x\.example\/mod\.ts" cannot be loaded: this version loads files/,
-  );
-  assert.match(about("file:///a.ts"), /without file:/);
-  assert.match(about("7"), /^7 is not a filter: write a path/);
-  assert.deepEqual(issues("listen: inet:1@127.0.0.1\nfilters: [{ name: x }]"), [
-    "2:11: filters[0].use: nothing is not a filter: write a path such as ./filter.ts, or bundled:NAME",
-  ]);
-  assert.deepEqual(issues("listen: inet:1@127.0.0.1\nfilters: []"), [
-    "2:10: filters: the list is empty: expected at least one entry",
-  ]);
-});
-
-Deno.test("parseConfig() refuses two filters of one name", () => {
-  const two = "listen: inet:1@127.0.0.1\nfilters:\n- use: ./a.ts\n- use: bundled:a\n";
-  assert.deepEqual(issues(two), [
-    '4:3: filters[1]: the name "a" is taken by filters[0]; give this one a name: of its own',
-  ]);
-  assert.deepEqual(issues(`${two}  name: b\n`), []);
 });
 
 Deno.test("parseConfig() reports all mistakes in the order of the text, but not without end", () => {

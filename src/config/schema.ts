@@ -7,23 +7,20 @@
  */
 import { z } from "zod";
 import { type Address, parseAddress } from "../transport/address.ts";
-import { nearest } from "../text/nearest.ts";
 import { show } from "../text/show.ts";
+import { FAILURE_KINDS, type FailureKind, type FailurePolicy } from "../session/policy.ts";
+import { type Permissions, PermissionsSchema } from "./permissions.ts";
+import { type FilterUse, readModuleUrl, readUse } from "./use.ts";
 import { correctUnit, DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from "./units.ts";
 
 /** What a filter's failure means for the mail. */
 export const ON_FAILURE = ["tempfail", "accept", "reject"] as const;
+/** Where a filter runs: in a sandbox of its own, or in the program itself. */
+export const ISOLATION = ["sandbox", "none"] as const;
 /** How log lines are written; `auto` is text on a terminal and JSON elsewhere. */
 export const LOG_FORMATS = ["auto", "text", "json"] as const;
 /** Log levels, the talkative one first. */
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
-
-/** Where a filter module is. */
-export type FilterUse =
-  /** A bundled filter: the folder `filters/NAME` of the program. */
-  | { readonly kind: "bundled"; readonly name: string }
-  /** A file, as written: absolute, or relative to the folder of the configuration file. */
-  | { readonly kind: "path"; readonly path: string };
 
 /** Text that is read into a value; `read` throws a RangeError that says what is wrong. */
 function text<T>(pattern: RegExp, complaint: (input: unknown) => string, read: (text: string) => T) {
@@ -111,44 +108,46 @@ const mode = text(
   (value) => parseInt(value.slice(-3), 8),
 ).meta({ type: ["string", "integer"] });
 
-function readUse(value: string): FilterUse {
-  const bundled = /^bundled:(.*)$/.exec(value);
-  if (bundled) {
-    if (!/^[a-z0-9][a-z0-9_-]*$/.test(bundled[1])) {
-      throw new RangeError(
-        `${show(bundled[1])} is not the name of a bundled filter: write for example bundled:footer`,
-      );
-    }
-    return { kind: "bundled", name: bundled[1] };
-  }
-  if (/^(\.{0,2}[\\/]|[A-Za-z]:[\\/])/.test(value)) return { kind: "path", path: value };
-  const scheme = /^([A-Za-z][A-Za-z0-9+.-]+):/.exec(value)?.[1];
-  if (scheme === "file") throw new RangeError(`${show(value)}: write the plain path, without file:`);
-  if (scheme && nearest(scheme, ["bundled"])) {
-    throw new RangeError(`${show(value)}: did you mean bundled:${value.slice(scheme.length + 1)}?`);
-  }
-  if (scheme) {
-    throw new RangeError(
-      `${
-        show(value)
-      } cannot be loaded: this version loads files (./filter.ts, /etc/millrace/filter.ts) and bundled:NAME; ` +
-        "fetch the module to a file first",
-    );
-  }
-  const advice = value === ""
-    ? "write ./filter.ts or bundled:NAME"
-    : `write ./${value} for a file, bundled:${value} for a bundled filter`;
-  throw new RangeError(`${show(value)} is neither a path nor a bundled filter: ${advice}`);
-}
-
 const use = text(
   /^/,
-  (input) => `${show(input)} is not a filter: write a path such as ./filter.ts, or bundled:NAME`,
+  (input) => `${show(input)} is not a filter: write a path such as ./filter.ts, bundled:NAME, https: or jsr:`,
   readUse,
 );
 
 const timeout = () => duration("1ms", "1h");
-const onFailure = () => z.enum(ON_FAILURE);
+const memory = () => size("16MiB", "4GiB");
+const startTimeout = () => duration("100ms", "10m");
+
+const outcome = () => z.enum(ON_FAILURE).optional();
+const KIND_WORDS: Readonly<Record<FailureKind, string>> = {
+  "error": "A hook threw.",
+  "timeout": "A hook did not answer in time.",
+  "bad-verdict": "A hook returned what is no verdict.",
+  "limit": "The mail is larger than limits allow.",
+  "crash": "The sandbox ended by itself.",
+  "memory": "The sandbox took more memory than it may.",
+  "protocol": "The sandbox answered what the protocol does not allow.",
+  "unavailable": "The filter is not running: it could not start, or is held back after repeated failures.",
+};
+const byKind = z.strictObject({
+  ...Object.fromEntries(FAILURE_KINDS.map((kind) => [kind, outcome().describe(KIND_WORDS[kind])])) as Record<
+    FailureKind,
+    ReturnType<typeof outcome>
+  >,
+  default: outcome().describe("All other failures."),
+});
+// The map first: complaints about a map come from the branch for maps.
+const onFailure = () => z.union([byKind, z.enum(ON_FAILURE)]);
+
+const file = (what: string) =>
+  z.string({ error: (issue) => `${show(issue.input)} is not ${what}: write a path` })
+    .regex(/^[^\p{Cc}]{1,1024}$/u, { error: (issue) => `${show(issue.input)} is not ${what}: write a path` });
+
+const registry = text(
+  /^/,
+  (input) => `${show(input)} is not an address: write for example https://jsr.io/`,
+  (value) => readModuleUrl(value).replace(/\/*$/, "/"),
+);
 const listen = z.union([address, z.array(address).min(1).max(64)], {
   error: (issue) => addressComplaint(issue.input),
 });
@@ -160,16 +159,29 @@ const filterName = z.string().regex(FILTER_NAME, {
 
 const filter = z.strictObject({
   use: use.describe(
-    "The filter module: a path (relative to this file) such as ./filter.ts, or bundled:NAME.",
+    "The filter module: a path (relative to this file) such as ./filter.ts, bundled:NAME, " +
+      "https://HOST/PATH, or jsr:@SCOPE/NAME@RANGE/PATH.",
   ),
   name: filterName.optional().describe("Name in logs and reports. Default: from the module's file name."),
   options: z.record(z.string(), z.unknown()).prefault({}).describe(
     "Options for the filter. It says itself which it knows.",
   ),
+  permissions: PermissionsSchema.prefault({}).describe(
+    "What the filter may touch. Default: nothing. `millrace check` shows what it wishes.",
+  ),
+  isolation: z.enum(ISOLATION).default("sandbox").describe(
+    "sandbox: a thread of its own, with the permissions and the memory given here. none: in the program itself, with " +
+      "all its rights; only for code that you trust.",
+  ),
+  memory: memory().optional().describe("Memory of one sandbox. Default: defaults.memory."),
+  instances: count(64).optional().describe("Sandboxes side by side. Default: 1."),
   timeout: timeout().optional().describe("Time for one hook of this filter. Default: defaults.timeout."),
+  start_timeout: startTimeout().optional().describe(
+    "Time for this filter to load and start. Default: defaults.start_timeout.",
+  ),
   on_failure: onFailure().optional().describe(
     "What a mail gets when this filter fails: tempfail (try again later), accept (as if the filter were not there), " +
-      "reject. Default: defaults.on_failure.",
+      "reject; or by kind of failure, for example { timeout: accept, default: tempfail }. Default: defaults.on_failure.",
   ),
 });
 
@@ -188,8 +200,13 @@ export const ConfigSchema = z.strictObject({
   }).prefault({}).describe("For all Unix sockets in listen."),
   defaults: z.strictObject({
     timeout: timeout().prefault("10s").describe("Time for one hook of a filter."),
+    start_timeout: startTimeout().prefault("30s").describe("Time for a filter to load and start."),
     on_failure: onFailure().default("tempfail").describe(
-      "What a mail gets when a filter fails: tempfail (try again later), accept (as if the filter were not there), reject.",
+      "What a mail gets when a filter fails: tempfail (try again later), accept (as if the filter were not there), " +
+        "reject; or by kind of failure, for example { timeout: accept, default: tempfail }.",
+    ),
+    memory: memory().prefault("64MiB").describe(
+      "Memory of one sandbox: its heap, and as much again in buffers.",
     ),
   }).prefault({}).describe("For all filters that do not say otherwise."),
   limits: z.strictObject({
@@ -206,6 +223,13 @@ export const ConfigSchema = z.strictObject({
     recipients: count(1_000_000).optional().describe("Recipients of a mail."),
   }).prefault({}).describe("Upper bounds; a mail or connection beyond them fails, the program lives on."),
   filters: z.array(filter).min(1).max(100).describe("The filters, in the order in which they see a mail."),
+  cache: file("a folder").default("millrace.cache").describe(
+    "Folder for fetched filters, written by `millrace lock`; relative to this file's folder.",
+  ),
+  lock: file("a file").default("millrace.lock").describe(
+    "File with the hashes of all filter modules, written by `millrace lock`; relative to this file's folder.",
+  ),
+  jsr: registry.prefault("https://jsr.io/").describe("Where jsr: specifiers are looked up."),
   log: z.strictObject({
     format: z.enum(LOG_FORMATS).default("auto").describe(
       "text, json, or auto: text on a terminal, JSON elsewhere.",
@@ -220,9 +244,18 @@ export interface FilterConfig {
   /** Unique among the filters. */
   readonly name: string;
   readonly options: Readonly<Record<string, unknown>>;
+  /** Paths as written: absolute, or relative to the folder of the configuration file. */
+  readonly permissions: Permissions;
+  readonly isolation: (typeof ISOLATION)[number];
+  /** Bytes of heap for one sandbox, and as much again in buffers. */
+  readonly memory: number;
+  /** Sandboxes side by side. */
+  readonly instances: number;
   /** Milliseconds for one hook. */
   readonly timeout: number;
-  readonly onFailure: (typeof ON_FAILURE)[number];
+  /** Milliseconds to load and start. */
+  readonly startTimeout: number;
+  readonly onFailure: FailurePolicy;
 }
 
 /** A configuration with all defaults applied: times in milliseconds, sizes in bytes. */
@@ -233,6 +266,11 @@ export interface Config {
   /** What is left out here has the runtime's default. */
   readonly limits: z.output<typeof ConfigSchema>["limits"];
   readonly filters: readonly FilterConfig[];
+  /** Folder for fetched filters, and the file with their hashes, as written. */
+  readonly cache: string;
+  readonly lock: string;
+  /** Address of the JSR registry, with a slash at its end. */
+  readonly jsr: string;
   readonly log: Readonly<z.output<typeof ConfigSchema>["log"]>;
 }
 

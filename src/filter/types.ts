@@ -30,7 +30,7 @@ export interface Log {
 
 /** What a filter module that default-exports a function gets. */
 export interface FilterEnv {
-  /** The filter's `options` from the configuration; `{}` if there are none. */
+  /** The filter's `options` from the configuration, as its {@linkcode Manifest}'s schema gives them; `{}` if there are none. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly log: Log;
   /** Aborted when the filter is unloaded. */
@@ -159,6 +159,8 @@ export interface Declarations {
  * };
  * export default filter;
  * ```
+ *
+ * The module may export a {@linkcode Manifest} besides: its version, a schema for its options, the rights it wishes.
  */
 export interface Filter extends Declarations {
   /** Name for logs and reports. Default: the name of its module. */

@@ -1,26 +1,14 @@
 /**
- * Serves a filter on any number of listeners: accepts, bounds, drains.
+ * Serves a link on any number of listeners: accepts, bounds, drains.
  *
  * @module
  */
 import type { Link } from "../chain/link.ts";
-import type { Filter } from "../filter/mod.ts";
-import { InlineLink } from "../links/inline.ts";
 import type { MailReport, SessionHost } from "../session/plan.ts";
-import type { Failure, FailurePolicy } from "../session/policy.ts";
+import type { Failure } from "../session/policy.ts";
 import type { Connection, Listener } from "../transport/types.ts";
 import { type End, MilterConnection } from "./connection.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
-
-/** One filter as the administrator set it up. */
-export interface FilterSetup {
-  readonly name: string;
-  readonly filter: Filter;
-  /** What becomes of the mail when the filter fails. */
-  readonly policy: FailurePolicy;
-  /** Deadline of one hook call, ms. */
-  readonly timeout: number;
-}
 
 /** Where the server's records go. */
 export interface ServerLog {
@@ -39,7 +27,10 @@ export interface ServerLog {
 /** What {@linkcode serve} needs. */
 export interface ServeOptions {
   readonly listeners: readonly Listener[];
-  readonly filter: FilterSetup;
+  /** What answers the mails. It stays open: whoever made it closes it. */
+  readonly link: Link;
+  /** Deadline of one hook call, ms. */
+  readonly timeout: number;
   readonly limits?: Partial<Limits>;
   readonly log: ServerLog;
   /** Abort it to stop: no new connections, open mails finish within `limits.drain`. */
@@ -67,7 +58,6 @@ class Server {
   readonly #open = new Set<MilterConnection>();
   readonly #host: SessionHost;
   readonly #now: () => number;
-  readonly #link: Link;
   #idle: (() => void) | undefined;
   #refused = 0;
 
@@ -75,13 +65,12 @@ class Server {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#now = options.now ?? (() => performance.now());
-    const { log, filter } = options;
-    this.#link = new InlineLink({ ...filter, limits: this.#limits });
+    const { log, link } = options;
     const write = (level: "debug" | "info" | "warn" | "error") =>
     (
       message: string,
       fields?: Readonly<Record<string, unknown>>,
-    ): void => log.event(level, message, { ...fields, filter: filter.name });
+    ): void => log.event(level, message, { ...fields, filter: link.name });
     this.#host = {
       now: this.#now,
       log: { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") },
@@ -113,7 +102,7 @@ class Server {
   }
 
   #serve(connection: Connection): void {
-    const { log, filter } = this.#options;
+    const { log, link, timeout } = this.#options;
     if (this.#open.size >= this.#limits.connections) {
       connection.close();
       // One line a burst, not one a connection: a flood must not become a flood of log.
@@ -125,10 +114,12 @@ class Server {
       }
       return;
     }
-    const times = { idle: this.#limits.idle, hook: filter.timeout };
-    const session = this.#link.open(this.#host, connection.delayedAck);
+    const times = { idle: this.#limits.idle, hook: timeout };
+    const session = link.open(this.#host, connection.delayedAck);
     const milter = new MilterConnection(connection, session, this.#now, this.#limits.frame, times);
     this.#open.add(milter);
+    // Accepted at the very moment of the stop.
+    if (this.#options.signal.aborted) milter.drain();
     void milter.run().then((end) => {
       this.#open.delete(milter);
       if (this.#refused > 0 && this.#open.size < this.#limits.connections) {

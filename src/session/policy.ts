@@ -59,6 +59,15 @@ export function uniformPolicy(outcome: Outcome = "tempfail"): FailurePolicy {
   return Object.freeze(Object.fromEntries(FAILURE_KINDS.map((kind) => [kind, outcome])) as FailurePolicy);
 }
 
+/** A policy in words, for logs and reports: `tempfail`, or `timeout: accept, otherwise tempfail`. */
+export function policyText(policy: FailurePolicy): string {
+  const count = (outcome: Outcome): number => FAILURE_KINDS.filter((kind) => policy[kind] === outcome).length;
+  const usual = (["tempfail", "accept", "reject"] as const).toSorted((a, b) => count(b) - count(a))[0];
+  const others = FAILURE_KINDS.filter((kind) => policy[kind] !== usual);
+  if (others.length === 0) return usual;
+  return `${others.map((kind) => `${kind}: ${policy[kind]}`).join(", ")}, otherwise ${usual}`;
+}
+
 /** A policy's outcome as a verdict; the MTA's own text tells the client no more than that. */
 export function verdictOf(outcome: Outcome): Verdict {
   if (outcome === "accept") return accept();

@@ -3,13 +3,14 @@
  *
  * @module
  */
+import type { Link, LinkSession } from "../chain/link.ts";
 import type { Filter, Log, Verdict } from "../filter/mod.ts";
 import { type Agreement, FrameReader, FrameWriter, type Reply } from "../protocol/mod.ts";
 import { FilterSession } from "../session/filter_session.ts";
 import { bareMacroName } from "../session/mta_macros.ts";
 import { MtaSession } from "../session/mta_session.ts";
 import { COMMAND_CODES, type MtaAnswer, type MtaCommand } from "../session/mta_types.ts";
-import type { FilterPlan, MailLimits, MailReport } from "../session/plan.ts";
+import type { FilterPlan, MailLimits, MailReport, SessionHost } from "../session/plan.ts";
 import { type Failure, type FailurePolicy, uniformPolicy } from "../session/policy.ts";
 import type { Dialect, EditedMail } from "./edited_mail.ts";
 import { type Carrier, connectCommand, transmit } from "./mta_mail.ts";
@@ -76,7 +77,32 @@ export async function runFilter(
   mail: TestMail = {},
   options: RunOptions = {},
 ): Promise<FilterRun> {
-  const wire = new Wire(filter, mail, options);
+  const { policy } = options;
+  const name = filter.name ?? "filter";
+  const plan: FilterPlan = { name, filter, policy: policy ?? uniformPolicy(), limits: LIMITS };
+  const wire = new Wire((host) => new FilterSession(plan, host, false), mail, {
+    ...options,
+    strict: policy === undefined,
+    timeout: undefined,
+  });
+  return await run(wire, mail);
+}
+
+/** How to run a link. */
+export interface RunLinkOptions extends Omit<RunOptions, "policy"> {
+  /** Time for one hook, ms; a filter in this isolate that never awaits is not stopped. */
+  readonly timeout: number;
+}
+
+/**
+ * Runs one mail through a link as {@linkcode runFilter} does through a filter. Failures go by the link's own policy.
+ */
+export async function runLink(link: Link, mail: TestMail, options: RunLinkOptions): Promise<FilterRun> {
+  const wire = new Wire((host) => link.open(host, false), mail, { ...options, strict: false });
+  return await run(wire, mail);
+}
+
+async function run(wire: Wire, mail: TestMail): Promise<FilterRun> {
   const { client = {}, helo, ...source } = mail;
   await wire.start();
   await wire.command(connectCommand(client));
@@ -88,13 +114,20 @@ export async function runFilter(
   return { ...outcome, verdict: wire.verdictOf(verdict), failure: wire.failure };
 }
 
+interface WireOptions extends Pick<RunOptions, "dialect" | "version" | "log"> {
+  /** Throw what a hook threw. */
+  readonly strict: boolean;
+  readonly timeout: number | undefined;
+}
+
 /** The MTA's session and the filter's session, frame by frame, with nothing between them. */
 class Wire implements Carrier {
   readonly dialect: Dialect;
   failure: Failure | undefined;
   ended: MtaAnswer | undefined;
   readonly #mta: MtaSession;
-  readonly #session: FilterSession;
+  readonly #session: LinkSession;
+  readonly #timeout: number | undefined;
   readonly #commands = new FrameReader();
   readonly #replies = new FrameReader();
   readonly #toFilter = new FrameWriter();
@@ -103,24 +136,23 @@ class Wire implements Carrier {
   #report: MailReport | undefined;
   #thrown: { readonly cause: unknown } | undefined;
 
-  constructor(filter: Filter, mail: TestMail, options: RunOptions) {
-    const { dialect = "postfix", version = 6, policy, log = QUIET } = options;
+  constructor(open: (host: SessionHost) => LinkSession, mail: TestMail, options: WireOptions) {
+    const { dialect = "postfix", version = 6, strict, timeout, log = QUIET } = options;
     const macros = new Map(
       Object.entries(mail.macros ?? { i: "TEST" }).map(([name, value]) => [bareMacroName(name), value]),
     );
     // All are sent before each command, so that a test need not know the mail servers' lists.
     const names = [...macros.keys()].map((name) => name.length === 1 ? name : `{${name}}`);
     this.dialect = dialect;
-    this.#strict = policy === undefined;
+    this.#strict = strict;
+    this.#timeout = timeout;
     this.#mta = new MtaSession({
       dialect,
       version,
       macros: (name) => macros.get(name),
       macroLists: new Map(Object.values(COMMAND_CODES).map((code) => [code, names])),
     });
-    const name = filter.name ?? "filter";
-    const plan: FilterPlan = { name, filter, policy: policy ?? uniformPolicy(), limits: LIMITS };
-    this.#session = new FilterSession(plan, {
+    this.#session = open({
       now: () => performance.now(),
       log,
       mail: (report) => this.#report = report,
@@ -131,7 +163,7 @@ class Wire implements Carrier {
             new Error(`Filter "${failure.filter}" failed in ${failure.hook}: ${failure.message}`),
         };
       },
-    }, false);
+    });
   }
 
   get agreement(): Agreement {
@@ -164,13 +196,26 @@ class Wire implements Carrier {
     if (this.#strict && this.#thrown !== undefined) throw this.#thrown.cause;
   }
 
+  /** Waits for an answer; after the deadline the policy gives it. */
+  async #inTime(pending: Promise<void>): Promise<void> {
+    const ms = this.#timeout;
+    if (ms === undefined) return await pending;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<true>((resolve) => timer = setTimeout(() => resolve(true), ms));
+    try {
+      if (await Promise.race([pending, late])) await this.#session.expire(this.#toMta, ms);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   async #pass(): Promise<{ answer: MtaAnswer | undefined; edits: Reply[] }> {
     this.#commands.push(this.#toFilter.take());
     while (this.#commands.next()) {
       const pending = this.#session.receive(this.#commands, this.#toMta);
       if (pending === undefined) continue;
       this.#commands.held = true;
-      await pending;
+      await this.#inTime(pending);
       this.#commands.held = false;
     }
     this.#replies.push(this.#toMta.take());

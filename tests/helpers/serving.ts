@@ -4,7 +4,8 @@
  * @module
  */
 import type { Filter } from "../../src/filter/mod.ts";
-import type { Limits } from "../../src/server/limits.ts";
+import { InlineLink } from "../../src/links/inline.ts";
+import { DEFAULT_LIMITS, type Limits } from "../../src/server/limits.ts";
 import { serve, type ServerLog } from "../../src/server/serve.ts";
 import type { MailReport } from "../../src/session/plan.ts";
 import { type Failure, type FailurePolicy, type Outcome, uniformPolicy } from "../../src/session/policy.ts";
@@ -61,12 +62,13 @@ export function serving(filter: Filter, options: ServingOptions = {}): Serving {
   };
   const ended = serve({
     listeners: [memory, ...listeners],
-    filter: {
+    link: new InlineLink({
       name: filter.name ?? "test",
       filter,
       policy: typeof policy === "string" ? uniformPolicy(policy) : policy,
-      timeout,
-    },
+      limits: { ...DEFAULT_LIMITS, ...limits },
+    }),
+    timeout,
     ...(limits !== undefined && { limits }),
     log,
     signal: stop.signal,

@@ -1,6 +1,7 @@
 /** The runtime in this process, on the sockets where MTAs look for it. */
 import type { Filter } from "../../src/filter/mod.ts";
-import type { Limits } from "../../src/server/limits.ts";
+import { InlineLink } from "../../src/links/inline.ts";
+import { DEFAULT_LIMITS, type Limits } from "../../src/server/limits.ts";
 import { serve } from "../../src/server/serve.ts";
 import type { MailReport } from "../../src/session/plan.ts";
 import { type Failure, type Outcome, uniformPolicy } from "../../src/session/policy.ts";
@@ -46,12 +47,13 @@ export async function serveFilter(
   const abort = new AbortController();
   const running = serve({
     listeners,
-    filter: {
+    link: new InlineLink({
       name: filter.name ?? "test",
       filter,
       policy: uniformPolicy(options.onFailure),
-      timeout: options.timeout ?? 20_000,
-    },
+      limits: { ...DEFAULT_LIMITS, ...options.limits },
+    }),
+    timeout: options.timeout ?? 20_000,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.now === undefined ? {} : { now: options.now }),
     log: {

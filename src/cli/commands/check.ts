@@ -3,23 +3,21 @@
  *
  * @module
  */
-import type { FilterUse } from "../../config/schema.ts";
+import { HOOKS } from "../../session/filter_check.ts";
+import { policyText } from "../../session/policy.ts";
+import { type Permissions, type Right, RIGHTS } from "../../config/permissions.ts";
+import { useText } from "../../config/use.ts";
 import { printable } from "../../text/show.ts";
 import { formatDuration } from "../../config/units.ts";
-import type { EditName } from "../../filter/mod.ts";
+import type { EditName, WishedPermissions } from "../../filter/mod.ts";
 import { editsOf, STAGES, wantsOf } from "../../session/wants.ts";
 import { formatAddress } from "../../transport/address.ts";
 import { table } from "../args.ts";
 import type { Command } from "../command.ts";
-import {
-  CONFIG_OPTION,
-  type LoadedFilter,
-  loadFilters,
-  type ReadConfig,
-  readConfig,
-} from "../load_config.ts";
-import { HOOK_NAMES } from "../load_filter.ts";
-import { directLog } from "../log.ts";
+import { CONFIG_OPTION, type ReadConfig, readConfig } from "../load_config.ts";
+import { openFilters } from "../open_filters.ts";
+import { directEvents, directLog } from "../log.ts";
+import type { OpenFilter } from "../open_filter.ts";
 import { onlyFilter, postfixLine, sendmailLine } from "../setup.ts";
 
 /** The command. */
@@ -34,16 +32,14 @@ export const command: Command = {
   },
   async run(given, io) {
     const read = await readConfig(given.value("config")!, io);
-    const unloaded = new AbortController();
-    try {
-      const loaded = await loadFilters(read, (name) => directLog(io.stderr, name), unloaded.signal);
-      const report = reportOf(read, loaded);
-      io.stdout.write(given.has("json") ? `${JSON.stringify(report, null, 2)}\n` : textOf(report));
-      onlyFilter(loaded);
-      return 0;
-    } finally {
-      unloaded.abort();
-    }
+    await using open = await openFilters(read, {
+      log: (name) => directLog(io.stderr, name),
+      event: directEvents(io.stderr),
+    });
+    const report = reportOf(read, open.filters);
+    io.stdout.write(given.has("json") ? `${JSON.stringify(report, null, 2)}\n` : textOf(report));
+    onlyFilter(open.filters);
+    return 0;
   },
 };
 
@@ -73,6 +69,19 @@ interface FilterReport {
   /** Milliseconds for one hook. */
   readonly timeout: number;
   readonly onFailure: string;
+  readonly isolation: string;
+  /** What the module says of itself. */
+  readonly manifest: { readonly name: string; readonly version: string } | undefined;
+  /** Undefined without a sandbox: then the filter has all rights of the program. */
+  readonly permissions: readonly PermissionReport[] | undefined;
+}
+
+/** A right that is wished or granted. */
+interface PermissionReport {
+  readonly right: Right;
+  readonly value: string;
+  readonly wished: boolean;
+  readonly granted: boolean;
 }
 
 interface CheckReport {
@@ -81,7 +90,7 @@ interface CheckReport {
   readonly filters: readonly FilterReport[];
 }
 
-function reportOf({ file, config }: ReadConfig, loaded: readonly LoadedFilter[]): CheckReport {
+function reportOf({ file, config }: ReadConfig, open: readonly OpenFilter[]): CheckReport {
   const overTcp = config.listen.some(({ kind }) => kind === "inet");
   return {
     file,
@@ -90,11 +99,11 @@ function reportOf({ file, config }: ReadConfig, loaded: readonly LoadedFilter[])
       postfix: postfixLine(address),
       sendmail: sendmailLine(address),
     })),
-    filters: loaded.map((filter) => filterReport(filter, overTcp)),
+    filters: open.map((filter) => filterReport(filter, overTcp)),
   };
 }
 
-function filterReport({ config, filter }: LoadedFilter, overTcp: boolean): FilterReport {
+function filterReport({ config, filter, manifest }: OpenFilter, overTcp: boolean): FilterReport {
   const { protocol } = wantsOf(filter, overTcp);
   const stages = STAGES.map(({ hook, not, noReply }) => ({
     hook,
@@ -104,7 +113,7 @@ function filterReport({ config, filter }: LoadedFilter, overTcp: boolean): Filte
   return {
     name: config.name,
     use: useText(config.use),
-    hooks: HOOK_NAMES.filter((hook) => filter[hook] !== undefined),
+    hooks: HOOKS.filter((hook) => filter[hook] !== undefined),
     answered: [...named("answered"), "endOfMessage"],
     sent: named("sent"),
     unsent: named("unsent"),
@@ -112,12 +121,27 @@ function filterReport({ config, filter }: LoadedFilter, overTcp: boolean): Filte
     macros: filter.macros as Readonly<Record<string, readonly string[]>> | undefined,
     negotiates: filter.negotiate !== undefined,
     timeout: config.timeout,
-    onFailure: config.onFailure,
+    onFailure: policyText(config.onFailure),
+    isolation: config.isolation,
+    manifest: manifest && { name: manifest.name, version: manifest.version },
+    permissions: config.isolation === "none"
+      ? undefined
+      : permissionsOf(config.permissions, manifest?.permissions),
   };
 }
 
-function useText(use: FilterUse): string {
-  return use.kind === "bundled" ? `bundled:${use.name}` : use.path;
+/** What the manifest wishes beside what the configuration grants, entry by entry as both are written. */
+function permissionsOf(granted: Permissions, wished: WishedPermissions = {}): PermissionReport[] {
+  return RIGHTS.flatMap((right) => {
+    const wishes = wished[right] ?? [];
+    const values = [...new Set([...wishes, ...granted[right]])];
+    return values.map((value) => ({
+      right,
+      value,
+      wished: wishes.includes(value),
+      granted: granted[right].includes(value),
+    }));
+  });
 }
 
 function textOf({ file, listen, filters }: CheckReport): string {
@@ -134,7 +158,9 @@ function textOf({ file, listen, filters }: CheckReport): string {
 function filterText(filter: FilterReport): string {
   const list = (names: readonly string[]) => names.join(", ") || "nothing";
   const macros = Object.entries(filter.macros ?? {}).map(([stage, names]) => `${stage} ${names.join(" ")}`);
-  return `filter ${filter.name} (${printable(filter.use)})\n` + table([
+  const { manifest } = filter;
+  const module = manifest && `: ${printable(manifest.name)} ${printable(manifest.version)}`;
+  return `filter ${filter.name} (${printable(filter.use)})${module ?? ""}\n` + table([
     ["hooks", list(filter.hooks)],
     ["MTA waits at", list(filter.answered)],
     ["MTA only sends", list(filter.sent)],
@@ -143,6 +169,13 @@ function filterText(filter: FilterReport): string {
     ["macros", printable(macros.join("; ")) || "as the MTA is configured"],
     ["one hook may take", formatDuration(filter.timeout)],
     ["if it fails", filter.onFailure],
+    ["runs in", filter.isolation === "none" ? "the program itself, with all its rights" : "a sandbox"],
+    ...(filter.permissions ?? []).map((entry) => ["right", permissionText(entry)] as const),
     ...(filter.negotiates ? [["negotiate", "its hook may change this for a connection"] as const] : []),
   ]);
+}
+
+function permissionText({ right, value, wished, granted }: PermissionReport): string {
+  const state = granted ? wished ? "wished and granted" : "granted, not wished" : "wished, not granted";
+  return `${right} ${printable(value)}: ${state}`;
 }

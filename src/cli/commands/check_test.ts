@@ -41,7 +41,8 @@ const FILTER = `export default {
 Deno.test("check prints what a filter wants from the MTA", async () => {
   await withFolder({
     "f.ts": FILTER,
-    "m.yaml": "listen: [inet:8891@127.0.0.1, unix:/run/m.sock]\nfilters: [{ use: ./f.ts, timeout: 90s }]\n",
+    "m.yaml":
+      "listen: [inet:8891@127.0.0.1, unix:/run/m.sock]\nfilters: [{ use: ./f.ts, isolation: none, timeout: 90s }]\n",
   }, async (folder) => {
     const { code, io } = await check(["-c", `${folder}/m.yaml`]);
     assert.equal(code, 0);
@@ -60,12 +61,13 @@ listen unix:/run/m.sock
 filter f (./f.ts)
   hooks              rcpt, endOfMessage
   MTA waits at       rcpt, data, endOfMessage
-  MTA only sends     connect
-  not sent           helo, mail, unknown, header, endOfHeaders, body
+  MTA only sends     connect, mail
+  not sent           helo, unknown, header, endOfHeaders, body
   may edit           addHeader
   macros             mail {auth_authen}
   one hook may take  90s
   if it fails        tempfail
+  runs in            the program itself, with all its rights
 `,
     );
     const json = JSON.parse((await check(["--json", "-c", `${folder}/m.yaml`])).io.out());
@@ -78,7 +80,7 @@ filter f (./f.ts)
 Deno.test("check does not wait at DATA for a filter on Unix sockets only", async () => {
   await withFolder({
     "f.ts": FILTER,
-    "m.yaml": "listen: unix:/run/m.sock\nfilters: [{ use: ./f.ts }]\n",
+    "m.yaml": "listen: unix:/run/m.sock\nfilters: [{ use: ./f.ts, isolation: none }]\n",
   }, async (folder) => {
     const { io } = await check(["--json", "-c", `${folder}/m.yaml`]);
     assert.deepEqual(JSON.parse(io.out()).filters[0].answered, ["rcpt", "endOfMessage"]);
@@ -88,7 +90,8 @@ Deno.test("check does not wait at DATA for a filter on Unix sockets only", async
 Deno.test("check shows several filters, and says that this version runs one", async () => {
   await withFolder({
     "f.ts": FILTER,
-    "m.yaml": "listen: unix:/run/m.sock\nfilters:\n- use: ./f.ts\n- use: ./f.ts\n  name: second\n",
+    "m.yaml":
+      "listen: unix:/run/m.sock\nfilters:\n- use: ./f.ts\n  isolation: none\n- use: ./f.ts\n  isolation: none\n  name: second\n",
   }, async (folder) => {
     const io = testIo();
     const run = command.run(readArgs(command.spec, ["-c", `${folder}/m.yaml`]), io);

@@ -6,15 +6,17 @@
 import { printable } from "../../text/show.ts";
 import { formatDuration } from "../../config/units.ts";
 import { serve, type ServerLog } from "../../server/serve.ts";
+import { policyText } from "../../session/policy.ts";
 import { type Address, formatAddress, parseAddress } from "../../transport/address.ts";
 import { listen } from "../../transport/deno.ts";
 import { TransportError } from "../../transport/errors.ts";
 import type { Listener } from "../../transport/types.ts";
 import { type Command, CommandError } from "../command.ts";
 import type { Io } from "../io.ts";
-import { CONFIG_OPTION, loadFilters, type ReadConfig, readConfig } from "../load_config.ts";
+import { CONFIG_OPTION, type ReadConfig, readConfig } from "../load_config.ts";
+import { openFilters } from "../open_filters.ts";
 import { openLog } from "../log.ts";
-import { onlyFilter, postfixLine, sendmailLine, setupOf } from "../setup.ts";
+import { onlyFilter, postfixLine, sendmailLine } from "../setup.ts";
 import { isOlder, OLDEST_DENO, VERSION } from "../version.ts";
 
 /** The command. */
@@ -63,27 +65,26 @@ async function serveConfig(
   filterLog: ReturnType<typeof openLog>["filter"],
 ): Promise<void> {
   const stop = new AbortController();
-  const unloaded = new AbortController();
   const undo = [...handleSignals(io, log, stop), handleUncaught(io, log)];
   try {
     log.event("info", `millrace ${VERSION} starts with ${printable(read.file)}`, { deno: Deno.version.deno });
     if (io.uid() === 0) {
       log.event("warn", "Running as root: a filter could do anything here; run as a user of its own");
     }
-    const loaded = await loadFilters(read, filterLog, unloaded.signal);
-    const only = onlyFilter(loaded);
-    const { name, timeout, onFailure } = only.config;
+    await using open = await openFilters(read, { log: filterLog, event: log.event });
+    const { link, config } = onlyFilter(open.filters);
+    const { name, timeout, onFailure } = config;
     log.event(
       "info",
-      `Filter ${name}: ${formatDuration(timeout)} for a hook; if it fails, mail gets: ${onFailure}`,
+      `Filter ${name}: ${formatDuration(timeout)} for a hook; if it fails, mail gets: ${
+        policyText(onFailure)
+      }`,
     );
-    const filter = setupOf(only);
     const listeners = await listenAll(read, log);
     for (const listener of listeners) announce(parseAddress(listener.address), log);
-    await serve({ listeners, filter, limits: read.config.limits, log, signal: stop.signal });
+    await serve({ listeners, link, timeout, limits: read.config.limits, log, signal: stop.signal });
     log.event("info", "Stopped");
   } finally {
-    unloaded.abort();
     for (const end of undo) end();
   }
 }

@@ -36,7 +36,7 @@ async function serving(
   try {
     await Deno.writeTextFile(`${folder}/f.ts`, filter);
     const config = options.config ??
-      "listen: inet:0@127.0.0.1\nfilters: [{ use: ./f.ts }]\nlog: { level: debug }\n";
+      "listen: inet:0@127.0.0.1\nfilters: [{ use: ./f.ts, isolation: none }]\nlog: { level: debug }\n";
     await Deno.writeTextFile(`${folder}/m.yaml`, config.replaceAll("FOLDER", folder));
     const ended = command.run(readArgs(command.spec, ["-c", `${folder}/m.yaml`]), io);
     let over = false;
@@ -211,7 +211,7 @@ Deno.test("serve lives on after SIGHUP and errors that nobody caught", async () 
 
 Deno.test("serve listens on a Unix socket with the mode of the configuration, and removes it", async () => {
   const config =
-    'listen: ["inet:0@127.0.0.1", "unix:FOLDER/m.sock"]\nsocket: { mode: 0600 }\nfilters: [{ use: ./f.ts }]\n';
+    'listen: ["inet:0@127.0.0.1", "unix:FOLDER/m.sock"]\nsocket: { mode: 0600 }\nfilters: [{ use: ./f.ts, isolation: none }]\n';
   await serving(MARK, async ({ io, folder, ended }) => {
     await io.errHas(`S=unix:${folder}/m.sock`);
     assert.equal((await Deno.stat(`${folder}/m.sock`)).mode! & 0o777, 0o600);
@@ -265,11 +265,12 @@ Deno.test("serve does not start when it cannot run or listen", async () => {
     MARK,
     /Cannot run 2 filters \(f, g\)/,
     2,
-    "listen: inet:0@127.0.0.1\nfilters:\n- use: ./f.ts\n- { use: ./f.ts, name: g }\n",
+    "listen: inet:0@127.0.0.1\nfilters:\n- { use: ./f.ts, isolation: none }\n- { use: ./f.ts, isolation: none, name: g }\n",
   );
   const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr;
-  const config = `listen: [unix:FOLDER/m.sock, inet:${port}@127.0.0.1]\nfilters: [{ use: ./f.ts }]\n`;
+  const config =
+    `listen: [unix:FOLDER/m.sock, inet:${port}@127.0.0.1]\nfilters: [{ use: ./f.ts, isolation: none }]\n`;
   await fails(
     MARK,
     new RegExp(`Cannot listen on inet:${port}@127\\.0\\.0\\.1: .*already listens`),

@@ -5,14 +5,13 @@
  */
 import { printable } from "../../text/show.ts";
 import type { Reply } from "../../protocol/mod.ts";
-import { uniformPolicy } from "../../session/policy.ts";
 import { parseMail, renderMail } from "../../testing/eml.ts";
-import { type FilterRun, runFilter } from "../../testing/run_filter.ts";
+import { type FilterRun, runLink } from "../../testing/run_filter.ts";
 import type { Command } from "../command.ts";
-import { withDeadline } from "../deadline.ts";
 import { dialectOf, ENVELOPE_OPTIONS, envelopeOf, readMail } from "../envelope_args.ts";
-import { CONFIG_OPTION, loadFilters, readConfig } from "../load_config.ts";
-import { directLog } from "../log.ts";
+import { CONFIG_OPTION, readConfig } from "../load_config.ts";
+import { openFilters } from "../open_filters.ts";
+import { directEvents, directLog } from "../log.ts";
 import { colorDiff, mailDiff } from "../mail_diff.ts";
 import { onlyFilter } from "../setup.ts";
 
@@ -40,26 +39,23 @@ Exit codes: 0 every mail got a verdict, 1 a filter failed or a file could not be
     const envelope = envelopeOf(given);
     const dialect = dialectOf("dialect", given.value("dialect"));
     const read = await readConfig(given.value("config")!, io);
-    const unloaded = new AbortController();
-    try {
-      const loaded = await loadFilters(read, (name) => directLog(io.stderr, name), unloaded.signal);
-      const { config, filter } = onlyFilter(loaded);
-      const log = directLog(io.stderr, config.name);
-      const timed = withDeadline(filter, config.timeout);
-      const results: TryResult[] = [];
-      for (const file of given.operands) {
-        const message = await readMail(file, io);
-        const policy = uniformPolicy(config.onFailure);
-        const run = await runFilter(timed, { ...envelope, message }, { dialect, policy, log });
-        const result = resultOf(file, message, run);
-        results.push(result);
-        if (!given.has("json")) io.stdout.write(textOf(result, io.stdout.color));
-      }
-      if (given.has("json")) io.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
-      return results.some(({ failure }) => failure !== undefined) ? 1 : 0;
-    } finally {
-      unloaded.abort();
+    await using open = await openFilters(read, {
+      log: (name) => directLog(io.stderr, name),
+      event: directEvents(io.stderr),
+    }, "as-it-is");
+    const { link, config } = onlyFilter(open.filters);
+    const log = directLog(io.stderr, config.name);
+    const results: TryResult[] = [];
+    for (const file of given.operands) {
+      const message = await readMail(file, io);
+      const { timeout } = config;
+      const run = await runLink(link, { ...envelope, message }, { dialect, timeout, log });
+      const result = resultOf(file, message, run);
+      results.push(result);
+      if (!given.has("json")) io.stdout.write(textOf(result, io.stdout.color));
     }
+    if (given.has("json")) io.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
+    return results.some(({ failure }) => failure !== undefined) ? 1 : 0;
   },
 };
 

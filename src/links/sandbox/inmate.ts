@@ -11,6 +11,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { Log } from "../../filter/mod.ts";
 import { FrameReader, FrameWriter, ProtocolError } from "../../protocol/mod.ts";
 import { describeFilter, loadFilter } from "../../session/filter_module.ts";
+import { FilterError, readManifest } from "../../session/manifest.ts";
 import { FilterSession } from "../../session/filter_session.ts";
 import type { FilterPlan, SessionHost } from "../../session/plan.ts";
 import { harden } from "./harden.ts";
@@ -208,7 +209,23 @@ class Inmate {
   }
 }
 
-const QUIET: Log = { debug() {}, info() {}, warn() {}, error() {} };
+/** Log lines of a filter that is still starting; the rest is dropped. */
+const EARLY_LINES = 100;
+
+/** A log that remembers, for the time before there is a ring to write to. */
+function earlyLog(): Log & { flush(to: Log): void } {
+  const lines: ((to: Log) => void)[] = [];
+  const at = (level: keyof Log) => (...args: Parameters<Log["info"]>): void => {
+    if (lines.length < EARLY_LINES) lines.push((to) => to[level](...args));
+  };
+  return {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    flush: (to) => lines.forEach((line) => line(to)),
+  };
+}
 
 /** Deno halts a thread that never returns only while it holds a lock (deno-facts.md). */
 function holdLock(): void {
@@ -229,7 +246,8 @@ async function start(): Promise<void> {
   const helpers = new URL("../../filter/mod.ts", import.meta.url).href;
   const own = typeof setup.code === "string" ? new URL("./", setup.code).href : "none:";
   servePinned(typeof setup.code === "string" ? undefined : setup.code, helpers, own);
-  const log: { inner: Log } = { inner: QUIET };
+  const early = earlyLog();
+  const log: { inner: Log } = { inner: early };
   harden((level, words) => log.inner[level](words));
   const entry = typeof setup.code === "string" ? setup.code : setup.code.entry;
   const controller = new AbortController();
@@ -243,10 +261,17 @@ async function start(): Promise<void> {
       error: (...args: Parameters<Log["error"]>) => log.inner.error(...args),
     },
   };
-  const filter = await loadFilter(() => import(entry), env);
+  if (setup.manifestOnly) {
+    const manifest = readManifest((await import(entry)).manifest)?.data;
+    report({ kind: "ready", description: { name: undefined, hooks: [], declared: {}, manifest } });
+    return;
+  }
+  const loaded = await loadFilter(() => import(entry), env);
+  const { filter } = loaded;
   const inmate = new Inmate({ name: setup.name, filter, policy: setup.policy, limits: setup.limits });
   log.inner = inmate.logOf(0);
-  report({ kind: "ready", description: describeFilter(filter) });
+  early.flush(log.inner);
+  report({ kind: "ready", description: describeFilter(loaded) });
   setInterval(() => {
     const { external } = memoryUsage();
     if (external > setup.bufferLimit) {
@@ -262,6 +287,11 @@ async function start(): Promise<void> {
 start().catch((error) => {
   report({
     kind: "load-failed",
-    message: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+    // A FilterError is the runtime's own sentence; of others the name helps.
+    message: error instanceof FilterError
+      ? error.message
+      : error instanceof Error
+      ? `${error.name}: ${error.message}`
+      : String(error),
   });
 });

@@ -67,6 +67,8 @@ export interface InmateSetup {
   /** The filter's code, or the URL of a module of the runtime's own (a bundled filter). */
   readonly code: PinnedGraph | string;
   readonly options: Readonly<Record<string, unknown>>;
+  /** Read the module's manifest and nothing else: its filter is not started. */
+  readonly manifestOnly?: boolean;
   readonly policy: FailurePolicy;
   readonly limits: MailLimits;
   /** Bytes outside the heap (buffers) that end the filter. */

@@ -28,6 +28,7 @@ export function servePinned(graph: PinnedGraph | undefined, helpers: string, own
       if (pinned !== undefined) {
         return { url: pinned.url, format: pinned.kind === "json" ? "json" : "module", shortCircuit: true };
       }
+      if (graph === undefined && url === helpers) return { url, format: "module", shortCircuit: true };
       if (graph === undefined && isOwn(specifier, context.parentURL, own)) return next(specifier, context);
       throw new Error(
         `Cannot import "${specifier}"${
@@ -57,12 +58,13 @@ function absolute(specifier: string, parent: string | undefined): string | undef
   }
 }
 
-/** Bundled filters ship with the runtime: their own files, and the npm packages embedded for them. */
+/**
+ * Bundled filters ship with the runtime: their own files, and the npm packages that came with them, wherever Deno keeps
+ * those. Nothing from the network, and from the filter's own files no built-in module.
+ */
 function isOwn(specifier: string, parent: string | undefined, own: string): boolean {
-  if (specifier.startsWith("node:")) return parent !== undefined && !parent.startsWith(own);
   const url = absolute(specifier, parent);
   if (url?.startsWith(own)) return true;
-  return parent !== undefined &&
-    (url === undefined || url.startsWith("npm:") || url.includes("/node_modules/") ||
-      !url.startsWith("file:"));
+  if (parent === undefined || /^(?:https?|jsr|data|blob):/.test(url ?? "")) return false;
+  return !parent.startsWith(own) || url === undefined || url.startsWith("npm:");
 }
