@@ -54,6 +54,8 @@ export interface Sources {
   readonly progress?: (url: string) => void;
 }
 
+/** Notes that are kept; more would not be read. */
+const MOST_NOTES = 100;
 /** Requests at once. */
 const WINDOW = 6;
 const ACCEPT = "application/typescript, text/typescript, application/javascript, text/javascript, " +
@@ -98,7 +100,7 @@ class GraphLoader {
   readonly #queue: Item[] = [];
   readonly #modules = new Map<string, GraphModule>();
   readonly #redirects = new Map<string, string>();
-  readonly #edges: Edge[] = [];
+  readonly #edges = new Map<string, Edge>();
   readonly #notes: GraphNote[] = [];
 
   constructor(sources: Sources) {
@@ -107,7 +109,7 @@ class GraphLoader {
 
   async load(entry: string) {
     this.#enqueue(entry, [], 0);
-    this.#edges.push({ to: entry, expects: "js", importers: [] });
+    this.#edges.set("", { to: entry, expects: "js", importers: [] });
     try {
       // Outcomes are taken in the order of the queue, whichever comes first: same servers, same error.
       for (let next = 0; next < this.#queue.length; next++) {
@@ -123,7 +125,7 @@ class GraphLoader {
       this.#sources.fetcher.close();
       await Promise.allSettled(this.#queue.map(({ outcome }) => outcome));
     }
-    for (const edge of this.#edges) this.#checkKind(edge);
+    for (const edge of this.#edges.values()) this.#checkKind(edge);
     const redirects = [...this.#redirects.keys()].sort().map((from) => [from, this.#follow(from)]);
     const graph: ModuleGraph = {
       entry: this.#follow(entry),
@@ -131,6 +133,18 @@ class GraphLoader {
       redirects: Object.fromEntries(redirects),
     };
     return { graph, notes: this.#notes };
+  }
+
+  /** Another spelling of an address; they count as modules do, since each stands in the lock. */
+  #alias(asked: string, to: string): void {
+    this.#redirects.set(asked, to);
+    const { modules } = this.#sources.fetcher.limits;
+    if (this.#redirects.size > 2 * modules) {
+      throw new LoadError(
+        "limit",
+        `Cannot load ${asked}: the filter imports more than ${2 * modules} spellings of its modules`,
+      );
+    }
   }
 
   #enqueue(address: string, importers: readonly Importer[], hops: number): void {
@@ -217,7 +231,7 @@ class GraphLoader {
 
   #import(item: Item, { specifier, dynamic, expects, line }: FoundImport): void {
     const note = (message: string): void => {
-      this.#notes.push({ url: item.address, line, specifier, message });
+      if (this.#notes.length < MOST_NOTES) this.#notes.push({ url: item.address, line, specifier, message });
     };
     if (specifier === undefined) {
       note(
@@ -237,9 +251,12 @@ class GraphLoader {
       );
     }
     const { asked, to } = resolved;
-    if (asked !== to) this.#redirects.set(asked, to);
+    if (asked !== to) this.#alias(asked, to);
+    // One of a kind is enough to check, and a hostile module may repeat itself a million times.
+    const edge = `${expects} ${to}`;
+    if (this.#edges.has(edge)) return;
     const importers = [{ url: item.address, line }, ...item.importers];
-    this.#edges.push({ to, expects, importers });
+    this.#edges.set(edge, { to, expects, importers });
     try {
       this.#enqueue(to, importers, 0);
     } catch (error) {

@@ -86,7 +86,9 @@ export class Jsr {
     }
     const root = `${this.base}${name}/${version}/`;
     const url = new URL(path, root).href;
-    return url.startsWith(root) ? url : fail(`its export ${quote(specifier.export)} leaves the package`);
+    return url.startsWith(root) && this.#placeOf(url) !== undefined
+      ? url
+      : fail(`its export ${quote(specifier.export)} leaves the package`);
   }
 
   /**
@@ -109,14 +111,17 @@ export class Jsr {
     url: string,
   ): { readonly name: string; readonly version: string; readonly path: string } | undefined {
     if (!url.startsWith(this.base)) return undefined;
-    const match = /^(@[a-z0-9-]+\/[a-z0-9-]+)\/([^/?#]+)(\/[^?#]*)$/.exec(url.slice(this.base.length));
-    if (match === null || semver.valid(match[2]) !== match[2]) {
-      throw new LoadError(
-        "module",
-        `Cannot load ${url}: on JSR it is no file of a package; import it as jsr:@SCOPE/NAME`,
-      );
+    const match = /^(@[a-z0-9-]+\/[a-z0-9-]+)\/([^/?]+)(\/[^?]*)(\?.*)?$/.exec(url.slice(this.base.length));
+    if (match === null || semver.valid(match[2]) !== match[2]) return undefined;
+    const fail = (why: string): never => {
+      throw new LoadError("module", `Cannot load ${url}: ${why}`);
+    };
+    if (match[4] !== undefined) return fail(`files of a JSR package have no ${quote(match[4])}`);
+    try {
+      return { name: match[1], version: match[2], path: decodeURIComponent(match[3]) };
+    } catch {
+      return fail("its name has a % that is no escape");
     }
-    return { name: match[1], version: match[2], path: decodeURI(match[3]) };
   }
 
   async #versionsOf(name: string): Promise<readonly string[]> {

@@ -15,7 +15,7 @@ import { type GraphNote, loadGraph, type ModuleGraph } from "./graph.ts";
 import { hashOf } from "./hash.ts";
 import { Jsr, JSR_BASE, jsrBase } from "./jsr.ts";
 import { LocalFiles } from "./local_files.ts";
-import { type Lock, type LockedFilter, lockedFilter, type Wish } from "./lock.ts";
+import { areWishes, type Lock, type LockedFilter, lockedFilter, type Wish } from "./lock.ts";
 import type { Use } from "./specifier.ts";
 
 /** A filter's code as the sandbox takes it: JavaScript and JSON by address. */
@@ -75,7 +75,13 @@ export async function lockFilter(use: Lockable, options: LockOptions): Promise<N
   const sources = { fetcher, jsr: new Jsr(fetcher, base), local, progress: options.progress };
   const { graph, notes } = await loadGraph(entry, sources);
   const archive = encodeArchive(graph);
-  const wishes = await options.wishesOf?.(pinnedOf(graph));
+  const wishes = await options.wishesOf?.(pinnedOf(graph)) ?? {};
+  if (!areWishes(wishes)) {
+    throw new LoadError(
+      "module",
+      `Cannot lock ${graph.entry}: the permissions in its manifest are not each true or a list of texts, or are too long`,
+    );
+  }
   return { locked: lockedFilter(graph, await hashOf(archive), wishes), archive, notes };
 }
 

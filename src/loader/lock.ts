@@ -16,6 +16,9 @@ export const LOCK_VERSION = 1;
 /** Longest lock that is read, in bytes. */
 const LONGEST_LOCK = 32 * 1024 * 1024;
 
+/** Longest wishes of a filter, as JSON, in characters. */
+const LONGEST_WISHES = 20_000;
+
 /** A right that a filter's manifest wishes for: as a whole, or for some values only. */
 export type Wish = true | readonly string[];
 
@@ -152,11 +155,18 @@ function problemOf(filter: unknown): string | undefined {
   if (!isTextMap(redirects) || !Object.values(redirects).every((to) => Object.hasOwn(modules, to))) {
     return "has a redirect that leads to none of its modules";
   }
-  const wishesFit = isMap(wishes) &&
-    Object.values(wishes).every((wish) =>
+  if (![...Object.keys(redirects), ...Object.keys(modules)].every((url) => URL.canParse(url))) {
+    return "has an address that is not a URL";
+  }
+  return areWishes(wishes) ? undefined : "has wishes that are neither true nor lists";
+}
+
+/** Is it a map from rights to wishes, of a length that somebody could read? */
+export function areWishes(value: unknown): value is Readonly<Record<string, Wish>> {
+  return isMap(value) && JSON.stringify(value).length <= LONGEST_WISHES &&
+    Object.values(value).every((wish) =>
       wish === true || Array.isArray(wish) && wish.every((part) => typeof part === "string")
     );
-  return wishesFit ? undefined : "has wishes that are neither true nor lists";
 }
 
 function inOrder<T, U>(map: Readonly<Record<string, T>>, make: (value: T) => U): Record<string, U> {

@@ -53,6 +53,8 @@ Deno.test("parseLock() refuses what it cannot vouch for", async (t) => {
     ["module hash", one({ modules: { [use]: "x" } }), "modules without a hash"],
     ["entry", one({ entry: "toString" }), "an entry that is none of its modules"],
     ["redirect", one({ redirects: { a: "toString" } }), "leads to none of its modules"],
+    ["address", one({ redirects: { a: use } }), "an address that is not a URL"],
+    ["long wishes", one({ wishes: { net: ["x".repeat(30_000)] } }), "neither true nor lists"],
     ["wishes", one({ wishes: { net: false } }), "neither true nor lists"],
   ];
   for (const [name, text, reason] of rows) {

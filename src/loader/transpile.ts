@@ -113,7 +113,7 @@ function importsOf(url: string, source: string, original: string): FoundImport[]
   const imports: FoundImport[] = [];
   for (const entry of found) {
     if (entry.type === "import-meta") continue;
-    const line = source === original ? lines.at(entry.importStart) : lines.of(entry.specifier);
+    const line = source === original ? lines.at(entry.importStart) : lines.next(entry.specifier);
     if (entry.phase !== null) {
       throw new LoadError(
         "module",
@@ -132,6 +132,7 @@ function importsOf(url: string, source: string, original: string): FoundImport[]
   return imports;
 }
 
+const LONGEST_OPTION = 200;
 /** `{ with: { type: "json" } }`, as the second argument of `import()`. */
 const JSON_OPTION =
   /^\{\s*with\s*:\s*\{\s*(?:type|"type"|'type')\s*:\s*(["'])json\1\s*,?\s*\}\s*,?\s*\}\s*,?\s*\)?$/;
@@ -144,8 +145,8 @@ function expectedOf(
 ): FoundImport["expects"] {
   if (entry.type === "dynamic") {
     if (entry.attributesStart < 0) return "js";
-    const options = source.slice(entry.attributesStart, entry.importEnd).trim();
-    return JSON_OPTION.test(options) ? "json" : undefined;
+    const end = Math.min(entry.importEnd, entry.attributesStart + LONGEST_OPTION);
+    return JSON_OPTION.test(source.slice(entry.attributesStart, end).trim()) ? "json" : undefined;
   }
   const attributes = entry.attributes ?? [];
   for (const [key, value] of attributes) {
@@ -162,10 +163,15 @@ function expectedOf(
   return attributes.length > 0 ? "json" : "js";
 }
 
+const QUOTES = ['"', "'", "`"];
+const MOST_MISSES = 20;
+
 /** Lines of a text. Types are gone from what the imports were read in, so they are looked up as they were written. */
 class Lines {
   readonly #text: string;
   readonly #starts: number[] = [0];
+  #from = 0;
+  #misses = 0;
 
   constructor(text: string) {
     this.#text = text;
@@ -184,12 +190,19 @@ class Lines {
     return low + 1;
   }
 
-  /** The line of the first string with this text; undefined if there is none, as when it is written with escapes. */
-  of(specifier: string | undefined): number | undefined {
-    if (specifier === undefined) return undefined;
-    const places = ['"', "'", "`"].map((mark) => this.#text.indexOf(mark + specifier + mark)).filter((at) =>
-      at >= 0
-    );
-    return places.length > 0 ? this.at(Math.min(...places)) : undefined;
+  /**
+   * The line of the next string with this text; undefined if there is none, as when it is written with escapes.
+   * Imports are asked for in their order. Only so many searches may fail: each goes through all that is left.
+   */
+  next(specifier: string | undefined): number | undefined {
+    if (specifier === undefined || this.#misses === MOST_MISSES) return undefined;
+    for (let at = this.#from; (at = this.#text.indexOf(specifier, at)) >= 0; at++) {
+      const mark = this.#text[at - 1];
+      if (!QUOTES.includes(mark) || this.#text[at + specifier.length] !== mark) continue;
+      this.#from = at;
+      return this.at(at);
+    }
+    this.#misses++;
+    return undefined;
   }
 }

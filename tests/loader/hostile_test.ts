@@ -233,3 +233,21 @@ Deno.test("after an error nothing is asked for any more", async () => {
   await assert.rejects(lockUrl(`${site.origin()}/mod.js`), loadError("module", "/bad.js"));
   assert(!site.asked.includes("/never.js"));
 });
+
+Deno.test("a module that repeats itself a million times is no more than what it says", async () => {
+  // Without bounds, each of these would take minutes or all memory.
+  const repeated = (line: (at: number) => string) =>
+    Array.from({ length: 60_000 }, (_, at) => line(at)).join("\n");
+  await using site = new Site({
+    "/mod.ts": `import "./same.js"; import "./notes.js"; import "./b.ts"; export default {};`,
+    "/same.js": repeated(() => `import "./b.ts";`),
+    "/notes.js": repeated((at) => `import(a${at});`),
+    "/b.ts": repeated((at) => `const x${at}: string = ${JSON.stringify(`'./b${at}.ts`)};`),
+  });
+  const { notes } = await lockUrl(`${site.origin()}/mod.ts`);
+  assert.equal(notes.length, 100);
+  site.pages.set("/b.ts", repeated((at) => `import "./b\\x2e${at}.ts"; // b`));
+  await assert.rejects(lockUrl(`${site.origin()}/mod.ts`), loadError("limit", "more than 500 modules"));
+  site.pages.set("/b.ts", repeated((at) => `import "./same.js#${at}";`));
+  await assert.rejects(lockUrl(`${site.origin()}/mod.ts`), loadError("limit", "more than 1000 spellings"));
+});

@@ -32,7 +32,7 @@ async function registry(): Promise<Site> {
   await add("@acme/odd", {
     "1.0.0": {
       files: { "/mod.ts": `import "./unlisted.ts";` },
-      exports: { ".": "./mod.ts", "./out": "../../x.ts" },
+      exports: { ".": "./mod.ts", "./out": "../../x.ts", "./query": "./mod.ts?a" },
     },
     "2.0.0": { files: {}, exports: { ".": "./mod.ts" } },
   });
@@ -104,6 +104,7 @@ Deno.test("what JSR does not offer is refused", async (t) => {
     ["jsr:@acme/npm", "module", "npm packages are for bundled filters only"],
     ["jsr:@acme/odd@1", "module", "lists no such file"],
     ["jsr:@acme/odd@1/out", "module", "leaves the package"],
+    ["jsr:@acme/odd@1/query", "module", 'files of a JSR package have no "?a"'],
     ["jsr:@acme/odd@2", "module", "lists no such file"],
   ];
   for (const [use, kind, reason] of rows) {
@@ -120,7 +121,10 @@ Deno.test("a file that differs from its package's checksum is refused with both"
     lock("jsr:@acme/greylist@1", site),
     loadError("module", "deep.ts", both, "imported by"),
   );
-  // By its plain address too.
+  // By its plain address too; what else is on that host is a module like any other.
+  site.pages.set("/plain.ts", `import "/@acme/greylist/1.0.0/%zz.ts";`);
+  const plain = lockUrl(`${site.origin()}/plain.ts`, { jsr: site.origin() });
+  await assert.rejects(plain, loadError("module", "a % that is no escape", "/plain.ts:1"));
   const url = `${site.origin()}/@acme/greylist/1.10.0/mod.ts`;
   await assert.rejects(lockUrl(url, { jsr: site.origin() }), loadError("module", both));
 });

@@ -189,6 +189,12 @@ Deno.test("the rights that a manifest wishes for come from the filter's code", a
   assert.deepEqual(locked.wishes, { net: ["a:1"] });
   assert.match(seen[0].modules[0].source, /export const manifest =/);
   assert.deepEqual(progress, [`${near.origin()}/mod.ts`]);
+  const strange: Record<string, unknown> = { net: [1] };
+  const wishesOf = () => Promise.resolve(strange as Record<string, true>);
+  await assert.rejects(
+    lockUrl(`${near.origin()}/mod.ts`, { wishesOf }),
+    loadError("module", "in its manifest"),
+  );
 });
 
 Deno.test("a filter in files", async (t) => {
