@@ -58,7 +58,8 @@ async function lock(read: ReadConfig, checkOnly: boolean, io: Io): Promise<numbe
   io.stdout.write(changes);
   const cache = cacheOf(read);
   if (checkOnly) {
-    const missing = await missingArchives(pinned, cache);
+    // What changed is not there either.
+    const missing = changes === "" ? await missingArchives(pinned, cache) : [];
     for (const use of missing) io.stdout.write(`! ${printable(use)}: not in the cache\n`);
     if (changes === "" && missing.length === 0) {
       io.stdout.write(`${printable(path)} is as the filters are.\n`);
