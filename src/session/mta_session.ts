@@ -133,6 +133,8 @@ export class MtaSession {
     const cell = this.#step(code);
     if (code === SMFIC.ABORT) return this.#reset(out);
     if (code === SMFIC.QUIT) return this.#quit(out);
+    // libmilter takes it right behind the end of a message only, not behind a late abort; it ends that mail anyway.
+    if (code === SMFIC.QUIT_NC) this.#stale = 0;
     if (code === SMFIC.MAIL || code === SMFIC.CONNECT || code === SMFIC.QUIT_NC) this.#closeMail(out);
     // Postfix tells of the new HELO first.
     if (code === SMFIC.HELO && !this.#postfix) this.#closeMail(out);

@@ -283,8 +283,8 @@ export class MtaClient {
     if (this.#session.agreement !== undefined || this.#head.length > 0) {
       return `The filter closed the connection before ${what}: its log may say why`;
     }
-    return `The peer closed the connection before ${what}: it may be no milter, refuse this client, or have too many ` +
-      "connections";
+    return `The peer closed the connection before ${what}: it may be no milter, refuse this client, have too many ` +
+      "connections, or insist on edits that this protocol version does not offer";
   }
 
   /** Reads once; false at the end. */
