@@ -215,5 +215,5 @@ export class Cell {
 
 /** Is this a record that a sandbox may send? */
 export function isKnownRecord(kind: number): boolean {
-  return kind >= FromInmate.REPLY && kind <= FromInmate.DONE;
+  return kind >= FromInmate.REPLY && kind <= FromInmate.REFUSAL;
 }

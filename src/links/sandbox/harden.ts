@@ -7,6 +7,8 @@
  * @module
  */
 
+import { type Refused, telling, tellingClass } from "./refusals.ts";
+
 /** Globals a filter has no use for. `Worker` and friends start threads; `process` and `require` reach any built-in module. */
 const GLOBALS = [
   "Worker",
@@ -69,15 +71,25 @@ const CONSOLE = {
 /**
  * Takes the globals away for good. Call it once, after everything the runtime itself needs has been captured.
  *
+ * @param refused Told what Deno's permissions hold back.
  * @param log Where `console` writes to from now on: the filter's log, with its limits, and not the process's output.
  */
-export function harden(log: (level: "debug" | "info" | "warn" | "error", words: string) => void): void {
+export function harden(
+  log: (level: "debug" | "info" | "warn" | "error", words: string) => void,
+  refused: Refused,
+): void {
   const scope = globalThis as unknown as Record<string, unknown>;
   const deno = scope.Deno as Record<string, unknown>;
   const reduced = Object.freeze(
-    Object.fromEntries(DENO.filter((name) => name in deno).map((name) => [name, deno[name]])),
+    Object.fromEntries(
+      DENO.filter((name) => name in deno).map((name) => [name, watched(name, deno[name], refused)]),
+    ),
   );
   for (const name of GLOBALS) remove(scope, name);
+  lock(scope, "fetch", telling(scope.fetch as () => unknown, refused));
+  for (const name of ["WebSocket", "WebSocketStream"]) {
+    if (name in scope) lock(scope, name, tellingClass(scope[name] as object, refused));
+  }
   lock(scope, "Deno", reduced);
   const quiet = Object.fromEntries(
     Object.entries(CONSOLE).map((
@@ -88,6 +100,17 @@ export function harden(log: (level: "debug" | "info" | "warn" | "error", words: 
   // Without the locks nobody can steal the one by which Deno halts a thread that spins.
   for (const name of ["locks", "gpu", "hardwareConcurrency"]) remove(Object.getPrototypeOf(navigator), name);
   for (const name of ["LockManager", "Lock"]) remove(scope, name);
+}
+
+function watched(name: string, value: unknown, refused: Refused): unknown {
+  if (typeof value === "function") return telling(value as () => unknown, refused);
+  if (name !== "env") return value;
+  const env = value as Readonly<Record<string, () => unknown>>;
+  return Object.freeze(
+    Object.fromEntries(
+      ["get", "has", "set", "delete", "toObject"].map((key) => [key, telling(env[key], refused)]),
+    ),
+  );
 }
 
 function words(values: readonly unknown[]): string {

@@ -16,6 +16,7 @@ import { FilterSession } from "../../session/filter_session.ts";
 import type { FilterPlan, SessionHost } from "../../session/plan.ts";
 import { harden } from "./harden.ts";
 import { FromInmate, type InmateSetup, ToInmate, type WardenReport } from "./messages.ts";
+import type { Refused } from "./refusals.ts";
 import { servePinned } from "./pinned_modules.ts";
 import { RingReader, RingWriter } from "./ring.ts";
 
@@ -202,6 +203,10 @@ class Inmate {
     };
   }
 
+  refused(right: string, value: string): void {
+    this.#note(FromInmate.REFUSAL, 0, { right, value });
+  }
+
   logOf(id: number): Log {
     const write = (level: string) => (message: string, fields?: Readonly<Record<string, unknown>>): void =>
       this.#note(FromInmate.LOG, id, { level, message: String(message), fields });
@@ -245,10 +250,17 @@ async function start(): Promise<void> {
   port.on("message", () => {});
   const helpers = new URL("../../filter/mod.ts", import.meta.url).href;
   const own = typeof setup.code === "string" ? new URL("./", setup.code).href : "none:";
-  servePinned(typeof setup.code === "string" ? undefined : setup.code, helpers, own);
+  const earlyRefusals: Parameters<Refused>[] = [];
+  const refusals: { tell: Refused } = {
+    tell: (right, value) => {
+      if (earlyRefusals.length < EARLY_LINES) earlyRefusals.push([right, value]);
+    },
+  };
+  const refused: Refused = (right, value) => refusals.tell(right, value);
+  servePinned(typeof setup.code === "string" ? undefined : setup.code, helpers, own, refused);
   const early = earlyLog();
   const log: { inner: Log } = { inner: early };
-  harden((level, words) => log.inner[level](words));
+  harden((level, words) => log.inner[level](words), refused);
   const entry = typeof setup.code === "string" ? setup.code : setup.code.entry;
   const controller = new AbortController();
   const env = {
@@ -271,6 +283,8 @@ async function start(): Promise<void> {
   const inmate = new Inmate({ name: setup.name, filter, policy: setup.policy, limits: setup.limits });
   log.inner = inmate.logOf(0);
   early.flush(log.inner);
+  refusals.tell = (right, value) => inmate.refused(right, value);
+  for (const [right, value] of earlyRefusals) inmate.refused(right, value);
   report({ kind: "ready", description: describeFilter(loaded) });
   setInterval(() => {
     const { external } = memoryUsage();

@@ -31,6 +31,8 @@ export const FromInmate = Object.freeze({
   LOG: 7,
   /** The hooks of a lost connection are done. */
   DONE: 8,
+  /** Deno, or the runtime, refused the filter something, as JSON {@linkcode RefusalNote}. */
+  REFUSAL: 9,
 });
 
 /** A failure inside the sandbox. From the filter's side: nothing in it is trusted. */
@@ -45,6 +47,12 @@ export interface LogNote {
   readonly level: string;
   readonly message: string;
   readonly fields?: Readonly<Record<string, unknown>>;
+}
+
+/** A refused access. Nothing in it is trusted. */
+export interface RefusalNote {
+  readonly right: string;
+  readonly value: string;
 }
 
 /** A module of a pinned graph: URL, JavaScript (types already stripped) or JSON text. */

@@ -5,6 +5,7 @@
  */
 import { registerHooks } from "node:module";
 import type { PinnedGraph } from "./messages.ts";
+import type { Refused } from "./refusals.ts";
 
 /** How a filter may name the runtime's helpers; all mean the version that runs. */
 const HELPERS = /^(?:millrace:filter|@millrace\/millrace|jsr:@millrace\/millrace(?:@[^/]*)?)$/;
@@ -15,8 +16,14 @@ const HELPERS = /^(?:millrace:filter|@millrace\/millrace|jsr:@millrace\/millrace
  * @param graph Undefined for a module of the runtime's own: then only its folder and npm packages are open.
  * @param helpers URL of the runtime's filter helpers.
  * @param own Start of the URLs that belong to a bundled filter.
+ * @param refused Told what was refused.
  */
-export function servePinned(graph: PinnedGraph | undefined, helpers: string, own: string): void {
+export function servePinned(
+  graph: PinnedGraph | undefined,
+  helpers: string,
+  own: string,
+  refused: Refused = () => {},
+): void {
   const modules = new Map(graph?.modules.map((module) => [module.url, module]) ?? []);
   const redirects = new Map(Object.entries(graph?.redirects ?? {}));
   registerHooks({
@@ -30,6 +37,7 @@ export function servePinned(graph: PinnedGraph | undefined, helpers: string, own
       }
       if (graph === undefined && url === helpers) return { url, format: "module", shortCircuit: true };
       if (graph === undefined && isOwn(specifier, context.parentURL, own)) return next(specifier, context);
+      refused("import", specifier);
       throw new Error(
         `Cannot import "${specifier}"${
           context.parentURL === undefined ? "" : ` from "${context.parentURL}"`

@@ -10,7 +10,8 @@ import type { FilterDescription } from "../../session/filter_module.ts";
 import type { SessionHost } from "../../session/plan.ts";
 import type { FailurePolicy } from "../../session/policy.ts";
 import { Cell, type CellEnd, type CellOwner, type CellSetup } from "./cell.ts";
-import { type FailureNote, FromInmate, type LogNote } from "./messages.ts";
+import { type FailureNote, FromInmate, type LogNote, type RefusalNote } from "./messages.ts";
+import { RefusalBook } from "./refusal_book.ts";
 import { RelaySession, type Supply } from "./relay_session.ts";
 
 /** What becomes of a filter's sandboxes over time. */
@@ -46,6 +47,7 @@ const LOG_RATE = 50;
 export class SandboxLink implements Link, Supply, CellOwner {
   readonly #options: SandboxOptions;
   readonly #slots: Slot[];
+  readonly #refusals: RefusalBook;
   readonly #sessions = new Map<Cell, Map<number, RelaySession>>();
   #nextId = 1;
   #closed = false;
@@ -56,10 +58,20 @@ export class SandboxLink implements Link, Supply, CellOwner {
   constructor(options: SandboxOptions) {
     this.#options = options;
     this.#slots = Array.from({ length: options.instances }, () => new Slot());
+    this.#refusals = new RefusalBook(
+      (message, fields) =>
+        options.log.event("warn", `Filter "${this.name}" ${message}`, { filter: this.name, ...fields }),
+      options.now,
+    );
   }
 
   get name(): string {
     return this.#options.setup.name;
+  }
+
+  /** What the filter was refused, counted by right. */
+  get refusals(): ReadonlyMap<string, number> {
+    return this.#refusals.counts;
   }
 
   get policy(): FailurePolicy {
@@ -142,6 +154,11 @@ export class SandboxLink implements Link, Supply, CellOwner {
       case FromInmate.LOG:
         this.#logLine(note<LogNote>(payload));
         break;
+      case FromInmate.REFUSAL: {
+        const { right, value } = note<RefusalNote>(payload);
+        this.#refusals.note(right, value);
+        break;
+      }
       case FromInmate.DONE:
         session?.leave();
         break;
