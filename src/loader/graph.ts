@@ -239,7 +239,7 @@ class GraphLoader {
       );
       return;
     }
-    const resolved = resolveImport(specifier, item.address, this.#sources.jsr.base);
+    const resolved = resolveImport(specifier, item.address);
     if (resolved.kind === "runtime") return;
     if (resolved.kind === "refused") {
       // Code for several runtimes tries what only some of them have.

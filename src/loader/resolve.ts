@@ -22,9 +22,8 @@ const HELPERS = /^(?:millrace:filter|@millrace\/millrace|jsr:@millrace\/millrace
  * where its imports are.
  *
  * @param importer Address of the importing module, after redirects.
- * @param trusted Start of addresses on this machine that any module may lead to: JSR's base address.
  */
-export function resolveImport(specifier: string, importer: string, trusted: string): Resolved {
+export function resolveImport(specifier: string, importer: string): Resolved {
   const refused = (why: string): Resolved => ({ kind: "refused", why });
   if (HELPERS.test(specifier)) return { kind: "runtime" };
   const relative = /^\.{0,2}\//.test(specifier);
@@ -67,7 +66,7 @@ export function resolveImport(specifier: string, importer: string, trusted: stri
   }
   const problem = urlProblem(url);
   if (problem !== undefined) return refused(problem);
-  if (isLoopback(url) && !mayReachLoopback(importer) && !url.href.startsWith(trusted)) {
+  if (isLoopback(url) && !mayReachLoopback(importer)) {
     return refused("a module from elsewhere may not have this machine ask itself");
   }
   return found;

@@ -175,6 +175,12 @@ Deno.test("a module that cannot be used is refused while locking", async (t) => 
     ["a.ts", "@mark class A {}\nexport { A };", "module", "decorators and other proposals"],
     ["a.ts", "import fs = require('fs'); export = fs;", "module", "it is not JavaScript that runs here"],
     ["a.tsx", "export const a = <b/>;", "module", "JSX is not taken"],
+    [
+      "b.tsx",
+      () => new Response("1;", { headers: { "content-type": "application/typescript" } }),
+      "module",
+      "JSX is not taken",
+    ],
     ["a.cjs", "module.exports = 1", "module", "CommonJS is not taken"],
     ["a", "export {}", "module", "neither its content type nor the ending"],
     [

@@ -165,6 +165,12 @@ Deno.test("answers that are not HTTP, or have endless headers", async (t) => {
       (write) => write("220 mail.example ESMTP\r\n"),
       (url) => assert.rejects(lockUrl(url, { limits }), loadError("network", `Cannot fetch ${url}: `)),
     ));
+  await t.step("a length beyond the limit, and then nothing", () =>
+    withRaw(
+      (write) =>
+        write("HTTP/1.1 200 OK\r\ncontent-type: text/javascript\r\ncontent-length: 99999999\r\n\r\n"),
+      (url) => assert.rejects(lockUrl(url, { limits }), loadError("limit", "more than 4194304 bytes")),
+    ));
   await t.step("cut off in the middle", () =>
     withRaw(
       (write) =>
@@ -230,7 +236,9 @@ Deno.test("after an error nothing is asked for any more", async () => {
     "/stuck.js": stuck,
     "/good.js": `import "./never.js";`,
   });
-  await assert.rejects(lockUrl(`${site.origin()}/mod.js`), loadError("module", "/bad.js"));
+  // Without an end to what is under way, this would wait for the stuck one.
+  const limits = { fetchTime: 3_600_000, totalTime: 3_600_000 };
+  await assert.rejects(lockUrl(`${site.origin()}/mod.js`, { limits }), loadError("module", "/bad.js"));
   assert(!site.asked.includes("/never.js"));
 });
 
