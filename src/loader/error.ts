@@ -36,11 +36,18 @@ export class LoadError extends Error {
 /** Longest piece of foreign text in a message. */
 const LONGEST_QUOTE = 300;
 
-/** Text of strangers for one line of a message: in quotes, short, and nothing in it can steer a terminal. */
+/** Text of strangers for one line of a message: short, and nothing in it can steer a terminal. */
+export function plain(text: string, limit: number = LONGEST_QUOTE): string {
+  const cut = text.length > limit ? `${text.slice(0, limit)}…` : text;
+  return cut.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (char) => {
+    if (char === "\n") return "\\n";
+    return `\\u{${char.codePointAt(0)!.toString(16)}}`;
+  });
+}
+
+/** The same in quotes. */
 export function quote(text: string): string {
-  const cut = text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE)}…` : text;
-  const hex = (char: string): string => `\\u{${char.codePointAt(0)!.toString(16)}}`;
-  return JSON.stringify(cut).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, hex);
+  return `"${plain(text)}"`;
 }
 
 /** The words of anything thrown, its causes included: `fetch` puts the reason there. */
@@ -49,14 +56,14 @@ export function reasonOf(error: unknown): string {
   for (let at = error; at instanceof Error && words.length < 4; at = at.cause) {
     if (!words.some((known) => known.includes(at.message))) words.push(at.message);
   }
-  return words.length > 0 ? quote(words.join(": ")).slice(1, -1) : quote(String(error));
+  return words.length > 0 ? plain(words.join(": ")) : plain(String(error));
 }
 
 /** An error with the chain of imports that led to it, down to the filter's entry. */
 export function withImporters(error: LoadError, importers: readonly Importer[]): LoadError {
   if (importers.length === 0) return error;
   const lines = importers.map(({ url, line }) =>
-    `\n  imported by ${quote(url).slice(1, -1)}${line === undefined ? "" : `:${line}`}`
+    `\n  imported by ${plain(url)}${line === undefined ? "" : `:${line}`}`
   );
   // A long chain says no more than its two ends.
   const shown = lines.length > 12 ? [...lines.slice(0, 6), "\n  …", ...lines.slice(-5)] : lines;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { quote } from "./error.ts";
+import { plain as cut } from "./error.ts";
 import type { Lock, LockedFilter, Wish } from "./lock.ts";
 
 /** A filter's change; lists are in the order of their addresses or names. */
@@ -115,14 +115,12 @@ function signOf({ before, after }: Change<unknown>): string {
 function textOf(value: Wish | string | undefined): string {
   if (typeof value === "string") return plain(value);
   if (value === undefined) return "nothing";
-  // Without a limit: a wish that is cut off could hide what it is about.
   return value === true ? "everything" : [...value].sort().map((part) => plain(part)).join(", ") || "nothing";
 }
 
-/** Harmless on a terminal, whole. */
+/** Harmless on a terminal, and whole: a wish that is cut off could hide what it is about. */
 function plain(text: string): string {
-  const pieces = text.match(/[^]{1,200}/g) ?? [];
-  return pieces.map((piece) => quote(piece).slice(1, -1)).join("");
+  return cut(text, Infinity);
 }
 
 function isForeign(from: string, to: string): boolean {

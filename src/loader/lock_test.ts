@@ -119,7 +119,7 @@ Deno.test("diffLocks() and formatDiff() tell what changed", async (t) => {
           [use]: { ...filter, modules: { [use]: hash("1") }, wishes: { "net\n+ b": ["\x1b[2K\u{202e}"] } },
         },
       },
-      `+ ${use}\n  + ${use}\n  + wishes for net\\n+ b: \\u001b[2K\\u{202e}\n`,
+      `+ ${use}\n  + ${use}\n  + wishes for net\\n+ b: \\u{1b}[2K\\u{202e}\n`,
     ],
   ];
   for (const [name, before, after, expected] of rows) {

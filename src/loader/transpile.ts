@@ -10,7 +10,7 @@
 import { stripTypeScriptTypes } from "node:module";
 import { SourceTextModule } from "node:vm";
 import { type DynamicImport, type Import, init, parse, type StaticImport } from "es-module-lexer";
-import { LoadError, quote, reasonOf } from "./error.ts";
+import { LoadError, plain, quote, reasonOf } from "./error.ts";
 import type { Language } from "./media.ts";
 
 /** An import of a module. */
@@ -30,9 +30,6 @@ export interface Transpiled {
   readonly source: string;
   readonly imports: readonly FoundImport[];
 }
-
-/** Lines of a compiler's message that are worth showing. */
-const LONGEST_REASON = 300;
 
 /**
  * Strips types, checks the syntax, finds the imports.
@@ -75,7 +72,7 @@ function stripped(url: string, text: string): string {
   } catch (error) {
     const reason = (error instanceof Error ? error.message : String(error)).replace(/^SyntaxError: /, "");
     const place = /stripTypeScriptTypes\.ts:(\d+):(\d+)/.exec(reason);
-    const words = quote(reason.split("\n")[0].slice(0, LONGEST_REASON)).slice(1, -1);
+    const words = plain(reason.split("\n")[0]);
     throw new LoadError(
       "module",
       `Cannot load ${url}${
