@@ -241,6 +241,56 @@ Deno.test("what a timed-out hook does later touches neither its own mail nor the
   assert.equal(server.mails.length, 3);
 });
 
+Deno.test("a late answer does not stand in for the hook of the next mail: that one keeps its deadline", async () => {
+  const first = Promise.withResolvers<void>();
+  const entered = Promise.withResolvers<void>();
+  let calls = 0;
+  const filter: Filter = {
+    mail() {
+      if (calls++ === 0) return first.promise;
+      entered.resolve();
+      return new Promise<void>(() => {});
+    },
+  };
+  const server = serving(filter, { timeout: 5000 });
+  const client = await MtaClient.connect(server.connect(), { timeout: 5000 });
+  await passTime(server, 1000, client.sendMail());
+  const next = client.sendMail();
+  await entered.promise;
+  first.resolve();
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.equal((await passTime(server, 1000, next)).verdict, "tempfail");
+  await client.quit();
+  await server.stop();
+  assert.deepEqual(server.failures.map(({ kind }) => kind), ["timeout", "timeout"]);
+});
+
+Deno.test("a hook that asks for its signal late finds it aborted", async () => {
+  for (const stage of ["connect", "mail"] as const) {
+    const entered = Promise.withResolvers<void>();
+    const gone = Promise.withResolvers<void>();
+    const seen = Promise.withResolvers<boolean>();
+    const hook = async (...args: unknown[]) => {
+      entered.resolve();
+      await gone.promise;
+      seen.resolve((args.at(-1) as { signal: AbortSignal }).signal.aborted);
+    };
+    const closed = Promise.withResolvers<void>();
+    const server = serving({ [stage]: hook, close: () => closed.resolve() });
+    const client = await MtaClient.connect(server.connect());
+    const sending = assert.rejects(client.sendMail(), { kind: "closed" });
+    await entered.promise;
+    client.close();
+    await sending;
+    // The server has to notice first.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    gone.resolve();
+    assert.equal(await seen.promise, true, stage);
+    await closed.promise;
+    await server.stop();
+  }
+});
+
 Deno.test("a rejection after the deadline is not an answer, and no unhandled one", async () => {
   const work = Promise.withResolvers<void>();
   let calls = 0;
