@@ -78,6 +78,8 @@ export class RingWriter {
   readonly #ring: Ring;
   #at: number;
   #flushed: number;
+  /** The reader's position when the last record was written or found no room. */
+  #seen = 0;
 
   constructor(memory: SharedArrayBuffer) {
     this.#ring = new Ring(memory);
@@ -99,7 +101,8 @@ export class RingWriter {
     if (payload.length > this.largest) {
       throw new RangeError(`Cannot write a record of ${payload.length} bytes`);
     }
-    const used = (this.#at - this.#ring.load(READ)) >>> 0;
+    this.#seen = this.#ring.load(READ);
+    const used = (this.#at - this.#seen) >>> 0;
     if (used > capacity) throw new RingFault("the reader's index is outside the ring");
     const size = HEAD + padded(payload.length);
     if (capacity - used < size) return false;
@@ -126,9 +129,13 @@ export class RingWriter {
     this.#ring.notify(WRITE);
   }
 
-  /** Resolves once the reader has taken something, or after `wake()`. */
+  /**
+   * Resolves once the reader has taken something since the last `write`, or after `wake()`. Flush before: a reader that
+   * sees nothing takes nothing.
+   */
   async room(): Promise<void> {
-    await this.#ring.changed(READ, this.#ring.load(READ));
+    // Not since now: the reader may have emptied the ring between that write and this call, and then never moves again.
+    await this.#ring.changed(READ, this.#seen);
   }
 
   /** Ends a wait for room. */
