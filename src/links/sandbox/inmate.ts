@@ -8,6 +8,8 @@
  * @module
  */
 import { parentPort, workerData } from "node:worker_threads";
+// Loaded before the hooks are set, because what the helpers import themselves is none of the filter's graph.
+import "../../filter/mod.ts";
 import type { Log } from "../../filter/mod.ts";
 import { FrameReader, FrameWriter, ProtocolError } from "../../protocol/mod.ts";
 import { describeFilter, loadFilter } from "../../session/filter_module.ts";
