@@ -27,3 +27,11 @@ export * from "./src/filter/mod.ts";
 export { type FilterRun, runFilter, type RunOptions, type TestMail } from "./src/testing/run_filter.ts";
 export type { Dialect, EditedMail, EnvelopedMail } from "./src/testing/edited_mail.ts";
 export type { WireMail } from "./src/testing/eml.ts";
+export { MtaClient } from "./src/testing/mta_client.ts";
+export {
+  MtaClientError,
+  type MtaClientErrorKind,
+  type MtaClientOptions,
+} from "./src/testing/mta_client_types.ts";
+export type { TraceEntry } from "./src/testing/trace.ts";
+export type { MailSource, SendOptions, SentMail } from "./src/testing/mta_mail.ts";

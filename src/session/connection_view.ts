@@ -37,6 +37,12 @@ export class ConnectionView implements ConnectionState {
     this.#controller?.abort(new DOMException("the MTA closed the connection", "AbortError"));
   }
 
+  /** Aborts the signal of the hook that is late; those that follow get a fresh one. */
+  timeOut(reason: string): void {
+    this.#controller?.abort(new DOMException(reason, "AbortError"));
+    this.#controller = undefined;
+  }
+
   /** A new SMTP connection on the same socket (SMFIC_QUIT_NC). */
   renew(): void {
     this.abort();

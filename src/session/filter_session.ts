@@ -34,6 +34,9 @@ import type { Transaction } from "./transaction.ts";
 import { checkVerdict, encodeVerdict, verdictText } from "./verdicts.ts";
 import { HOOK_OF_COMMAND } from "./wants.ts";
 
+/** Stages whose hooks belong to the connection, and not to the mail that may be open meanwhile. */
+const CONNECTION_STAGES: readonly number[] = [SMFIC.CONNECT, SMFIC.HELO, SMFIC.UNKNOWN];
+
 /** One MTA connection as a filter sees it. It fulfils `LinkSession` of the chain, which says more of each method. */
 export class FilterSession {
   readonly #plan: FilterPlan;
@@ -114,7 +117,9 @@ export class FilterSession {
     const { code } = this.#pending;
     if (code === 0) return undefined;
     const next = this.#pending.release();
-    this.#hooks.mail?.abort(`the hook did not answer within ${ms} ms`);
+    const reason = `the hook did not answer within ${ms} ms`;
+    if (CONNECTION_STAGES.includes(code)) this.#connection.timeOut(reason);
+    else this.#hooks.mail?.abort(reason);
     if (next === undefined) {
       this.#fail("timeout", code, `no answer within ${ms} ms`, out);
       return undefined;
@@ -273,7 +278,8 @@ export class FilterSession {
       ? undefined
       : mail.refusal;
     this.#report(mail, refusal?.code ?? SMFIC.ABORT, refusal?.verdict);
-    if (this.#filter.abort === undefined) return undefined;
+    // Either abort or endOfMessage is called for a mail, as in libmilter.
+    if (this.#filter.abort === undefined || mail.ending) return undefined;
     return this.#quietly("abort", () => this.#filter.abort!(new MailCtx(this.#connection, mail)));
   }
 

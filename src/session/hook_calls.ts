@@ -132,6 +132,7 @@ export class HookCalls {
     const filter = this.#filter;
     const mail = this.mail!;
     const steps: (() => unknown)[] = [];
+    mail.ending = true;
     if (end > start) steps.push(() => unskipped(this.#body(bytes, start, end)));
     if (filter.endOfMessage !== undefined || filter.message !== undefined) {
       const context = endOfMessageCtx(this.#view, mail, editor(mail.edits, editRules(this.terms, mail)));

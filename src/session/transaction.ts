@@ -32,6 +32,8 @@ export class Transaction {
   refusal: { readonly code: number; readonly verdict: Verdict } | undefined;
   /** Bytes of header names and values so far. */
   headerBytes = 0;
+  /** The hooks of the end of the message have been called. */
+  ending = false;
   /** Body chunks are no longer given to the `body` hook. */
   skipped = false;
   /** Time spent in hooks is part of it: when the mail began, in milliseconds. */
