@@ -4,8 +4,17 @@
  * @module
  */
 import { registerHooks } from "node:module";
-import type { PinnedGraph } from "./messages.ts";
+import type { PinnedGraph, PinnedModule } from "./messages.ts";
 import type { Refused } from "./refusals.ts";
+
+// The hooks run in the filter's isolate, and a filter may replace any built-in method: with another Map.prototype.get it
+// could have node:worker_threads looked up as one of its own modules. So what the hooks use is captured before, and
+// tables are objects without a prototype, whose lookup nobody can replace.
+const { apply, getOwnPropertyDescriptor } = Reflect;
+const { exec } = RegExp.prototype;
+const { startsWith } = String.prototype;
+const Address = URL;
+const hrefOf = getOwnPropertyDescriptor(URL.prototype, "href")!.get!;
 
 /** How a filter may name the runtime's helpers; all mean the version that runs. */
 const HELPERS = /^(?:millrace:filter|@millrace\/millrace|jsr:@millrace\/millrace(?:@[^/]*)?)$/;
@@ -24,14 +33,16 @@ export function servePinned(
   own: string,
   refused: Refused = () => {},
 ): void {
-  const modules = new Map(graph?.modules.map((module) => [module.url, module]) ?? []);
-  const redirects = new Map(Object.entries(graph?.redirects ?? {}));
+  const modules = table<PinnedModule>();
+  for (const module of graph?.modules ?? []) modules[module.url] = module;
+  const redirects = table<string>();
+  for (const [from, to] of Object.entries(graph?.redirects ?? {})) redirects[from] = to;
   registerHooks({
     resolve(specifier, context, next) {
-      if (HELPERS.test(specifier)) return { url: helpers, format: "module", shortCircuit: true };
+      if (matches(HELPERS, specifier)) return { url: helpers, format: "module", shortCircuit: true };
       const url = absolute(specifier, context.parentURL);
-      const found = url === undefined ? undefined : redirects.get(url) ?? url;
-      const pinned = found === undefined ? undefined : modules.get(found);
+      const found = url === undefined ? undefined : redirects[url] ?? url;
+      const pinned = found === undefined ? undefined : modules[found];
       if (pinned !== undefined) {
         return { url: pinned.url, format: pinned.kind === "json" ? "json" : "module", shortCircuit: true };
       }
@@ -46,7 +57,7 @@ export function servePinned(
       );
     },
     load(url, context, next) {
-      const module = modules.get(url);
+      const module = modules[url];
       if (module === undefined) return next(url, context);
       return {
         format: module.kind === "json" ? "json" : "module",
@@ -59,8 +70,8 @@ export function servePinned(
 
 function absolute(specifier: string, parent: string | undefined): string | undefined {
   try {
-    if (/^\.{0,2}\//.test(specifier)) return new URL(specifier, parent).href;
-    return new URL(specifier).href;
+    const url = matches(/^\.{0,2}\//, specifier) ? new Address(specifier, parent) : new Address(specifier);
+    return apply(hrefOf, url, []) as string;
   } catch {
     return undefined;
   }
@@ -72,7 +83,19 @@ function absolute(specifier: string, parent: string | undefined): string | undef
  */
 function isOwn(specifier: string, parent: string | undefined, own: string): boolean {
   const url = absolute(specifier, parent);
-  if (url?.startsWith(own)) return true;
-  if (parent === undefined || /^(?:https?|jsr|data|blob):/.test(url ?? "")) return false;
-  return !parent.startsWith(own) || url === undefined || url.startsWith("npm:");
+  if (url !== undefined && begins(url, own)) return true;
+  if (parent === undefined || matches(/^(?:https?|jsr|data|blob):/, url ?? "")) return false;
+  return !begins(parent, own) || url === undefined || begins(url, "npm:");
+}
+
+function table<T>(): Record<string, T | undefined> {
+  return Object.create(null);
+}
+
+function matches(pattern: RegExp, text: string): boolean {
+  return apply(exec, pattern, [text]) !== null;
+}
+
+function begins(text: string, start: string): boolean {
+  return apply(startsWith, text, [start]) as boolean;
 }

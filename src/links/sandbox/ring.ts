@@ -4,8 +4,17 @@
  * The other side is never trusted: its index is checked each time it is read, and a record is copied out before
  * anything looks at it, so what is looked at cannot change.
  *
+ * One side shares its isolate with a filter, which may replace any built-in method to get hold of the memory it is
+ * called on. So methods that touch the shared memory are captured before a filter loads, and words are read and written
+ * by index, which nobody can replace.
+ *
  * @module
  */
+
+const { load, store, notify, waitAsync } = Atomics;
+const { apply } = Reflect;
+const Bytes = Uint8Array;
+const { set, subarray } = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
 
 /** Bytes of a record's head: length of the payload, session, kind. */
 const HEAD = 12;
@@ -38,35 +47,41 @@ export function ringMemory(capacity: number): SharedArrayBuffer {
 
 /** What reader and writer have in common. */
 class Ring {
+  readonly memory: SharedArrayBuffer;
   readonly control: Int32Array;
   readonly data: Uint8Array;
-  readonly view: DataView;
+  readonly words: Uint32Array;
   readonly capacity: number;
 
   constructor(memory: SharedArrayBuffer) {
+    this.memory = memory;
     this.capacity = memory.byteLength - CONTROL;
     this.control = new Int32Array(memory, 0, CONTROL / 4);
     this.data = new Uint8Array(memory, CONTROL);
-    this.view = new DataView(memory, CONTROL);
+    this.words = new Uint32Array(memory, CONTROL);
   }
 
   load(word: number): number {
-    return Atomics.load(this.control, word === WRITE ? 0 : READ_WORD) >>> 0;
+    return load(this.control, word === WRITE ? 0 : READ_WORD) >>> 0;
   }
 
   store(word: number, value: number): void {
-    Atomics.store(this.control, word === WRITE ? 0 : READ_WORD, value | 0);
+    store(this.control, word === WRITE ? 0 : READ_WORD, value | 0);
   }
 
   notify(word: number): void {
-    Atomics.notify(this.control, word === WRITE ? 0 : READ_WORD);
+    notify(this.control, word === WRITE ? 0 : READ_WORD);
   }
 
   /** Resolves when the word is no longer `seen`; undefined if it already is not. */
   changed(word: number, seen: number): Promise<unknown> | undefined {
-    const wait = Atomics.waitAsync(this.control, word === WRITE ? 0 : READ_WORD, seen | 0);
+    const wait = waitAsync(this.control, word === WRITE ? 0 : READ_WORD, seen | 0);
     return wait.async ? wait.value : undefined;
   }
+}
+
+function part(bytes: Uint8Array, from: number, to: number): Uint8Array {
+  return apply(subarray, bytes, [from, to]) as Uint8Array;
 }
 
 function padded(length: number): number {
@@ -97,7 +112,7 @@ export class RingWriter {
    * @throws {RingFault} if the reader's index is impossible. @throws {RangeError} over `largest`.
    */
   write(kind: number, session: number, payload: Uint8Array): boolean {
-    const { capacity, data, view } = this.#ring;
+    const { capacity, data, words } = this.#ring;
     if (payload.length > this.largest) {
       throw new RangeError(`Cannot write a record of ${payload.length} bytes`);
     }
@@ -107,15 +122,15 @@ export class RingWriter {
     const size = HEAD + padded(payload.length);
     if (capacity - used < size) return false;
     const mask = capacity - 1;
-    view.setUint32(this.#at & mask, payload.length, true);
-    view.setUint32((this.#at + 4) & mask, session, true);
-    view.setUint32((this.#at + 8) & mask, kind, true);
+    words[(this.#at & mask) >>> 2] = payload.length;
+    words[((this.#at + 4) & mask) >>> 2] = session;
+    words[((this.#at + 8) & mask) >>> 2] = kind;
     const from = (this.#at + HEAD) & mask;
-    const first = Math.min(payload.length, capacity - from);
-    if (first === payload.length) data.set(payload, from);
+    const first = payload.length < capacity - from ? payload.length : capacity - from;
+    if (first === payload.length) apply(set, data, [payload, from]);
     else {
-      data.set(payload.subarray(0, first), from);
-      data.set(payload.subarray(first), 0);
+      apply(set, data, [part(payload, 0, first), from]);
+      apply(set, data, [part(payload, first, payload.length), 0]);
     }
     this.#at = (this.#at + size) >>> 0;
     return true;
@@ -162,26 +177,27 @@ export class RingReader {
    * @throws {RingFault} if indexes or lengths are impossible.
    */
   drain(take: (kind: number, session: number, payload: Uint8Array) => void): void {
-    const { capacity, data, view } = this.#ring;
+    // No `subarray` here: it would ask the array for its constructor, which can be replaced.
+    const { capacity, memory, words } = this.#ring;
     const mask = capacity - 1;
     const end = this.#ring.load(WRITE);
     let left = (end - this.#at) >>> 0;
     if (left > capacity) throw new RingFault("the writer's index is outside the ring");
     while (left > 0) {
       if (left < HEAD || (this.#at & 3) !== 0) throw new RingFault("a record is cut off");
-      const length = view.getUint32(this.#at & mask, true);
-      const session = view.getUint32((this.#at + 4) & mask, true);
-      const kind = view.getUint32((this.#at + 8) & mask, true);
+      const length = words[(this.#at & mask) >>> 2];
+      const session = words[((this.#at + 4) & mask) >>> 2];
+      const kind = words[((this.#at + 8) & mask) >>> 2];
       if (length > capacity / 4 || HEAD + padded(length) > left) {
         throw new RingFault("a record is longer than what was written");
       }
       const size = HEAD + padded(length);
       const from = (this.#at + HEAD) & mask;
       if (length > this.#scratch.length) this.#scratch = new Uint8Array(capacity / 4);
-      const payload = this.#scratch.subarray(0, length);
-      const first = Math.min(length, capacity - from);
-      payload.set(data.subarray(from, from + first));
-      if (first < length) payload.set(data.subarray(0, length - first), first);
+      const payload = part(this.#scratch, 0, length);
+      const first = length < capacity - from ? length : capacity - from;
+      apply(set, payload, [new Bytes(memory, CONTROL + from, first), 0]);
+      if (first < length) apply(set, payload, [new Bytes(memory, CONTROL, length - first), first]);
       this.#at = (this.#at + size) >>> 0;
       left -= size;
       take(kind, session, payload);
