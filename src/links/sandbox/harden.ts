@@ -7,6 +7,7 @@
  * @module
  */
 
+import { boundCrypto } from "./crypto_bounds.ts";
 import { type Refused, telling, tellingClass } from "./refusals.ts";
 
 /** Globals a filter has no use for. `Worker` and friends start threads; `process` and `require` reach any built-in module. */
@@ -29,6 +30,22 @@ const GLOBALS = [
   "alert",
   "confirm",
   "prompt",
+  // Their bytes are kept by the process, not by the isolate, and would stay when it is halted.
+  "Blob",
+  "File",
+  "FileReader",
+  "FormData",
+  // Pictures are decoded in threads that cannot be halted.
+  "createImageBitmap",
+  "ImageBitmap",
+  "ImageBitmapRenderingContext",
+  "OffscreenCanvas",
+];
+
+/** Other doors to what was taken away. */
+const METHODS: readonly (readonly [string, readonly string[]])[] = [
+  ["Response", ["blob", "formData"]],
+  ["Request", ["blob", "formData"]],
 ];
 
 /** The parts of `Deno` that make sense in a filter; what each may do is up to the granted permissions. */
@@ -100,6 +117,12 @@ export function harden(
   // Without the locks nobody can steal the one by which Deno halts a thread that spins.
   for (const name of ["locks", "gpu", "hardwareConcurrency"]) remove(Object.getPrototypeOf(navigator), name);
   for (const name of ["LockManager", "Lock"]) remove(scope, name);
+  for (const [name, methods] of METHODS) {
+    const { prototype } = scope[name] as { prototype: object };
+    for (const method of methods) remove(prototype, method);
+  }
+  for (const name of ["createObjectURL", "revokeObjectURL"]) remove(URL, name);
+  boundCrypto();
 }
 
 function watched(name: string, value: unknown, refused: Refused): unknown {
