@@ -5,7 +5,8 @@
  */
 import type { FilterDescription } from "../../session/filter_module.ts";
 import type { FailureKind } from "../../session/policy.ts";
-import { FromInmate, type InmateSetup, type WardenOrder, type WardenReport } from "./messages.ts";
+import { FromInmate, type InmateSetup, Vitals, type WardenOrder, type WardenReport } from "./messages.ts";
+import { type Guarded, memoryGuard } from "./memory_guard.ts";
 import type { WorkerPermissions } from "./permissions.ts";
 import { ringMemory, RingReader, RingWriter } from "./ring.ts";
 
@@ -30,7 +31,7 @@ export interface CellOwner {
 }
 
 /** What a cell is started with. */
-export interface CellSetup extends Omit<InmateSetup, "toInmate" | "fromInmate" | "running"> {
+export interface CellSetup extends Omit<InmateSetup, "toInmate" | "fromInmate" | "vitals"> {
   readonly permissions: WorkerPermissions;
   readonly heapMiB: number;
   /** Time for the filter to load and start, ms. */
@@ -38,9 +39,11 @@ export interface CellSetup extends Omit<InmateSetup, "toInmate" | "fromInmate" |
 }
 
 /** A sandbox: a thread with one filter in it. */
-export class Cell {
+export class Cell implements Guarded {
   /** Sessions that are open in it. */
   load = 0;
+  readonly bufferLimit: number;
+  readonly allowance: number;
   /** Settles when the filter is loaded; rejects if the cell ends before. */
   readonly ready: Promise<FilterDescription>;
 
@@ -48,7 +51,7 @@ export class Cell {
   readonly #warden: Worker;
   readonly #in: RingReader;
   readonly #out: RingWriter;
-  readonly #running: Int32Array;
+  readonly #vitals: Int32Array;
   readonly #backlog: { kind: number; session: number; payload: Uint8Array }[] = [];
   readonly #gone = Promise.withResolvers<void>();
   readonly #started = Promise.withResolvers<FilterDescription>();
@@ -61,10 +64,12 @@ export class Cell {
     const { permissions, heapMiB, startTimeout, ...rest } = setup;
     const toInmate = ringMemory(RING);
     const fromInmate = ringMemory(RING);
-    const running = new SharedArrayBuffer(4);
+    const vitals = new SharedArrayBuffer(4 * Vitals.COUNT);
     this.#out = new RingWriter(toInmate);
     this.#in = new RingReader(fromInmate);
-    this.#running = new Int32Array(running);
+    this.#vitals = new Int32Array(vitals);
+    this.bufferLimit = setup.bufferLimit;
+    this.allowance = heapMiB * 2 ** 20 + setup.bufferLimit;
     this.ready = this.#started.promise;
     // Whoever does not wait for it must not fail by it.
     this.ready.catch(() => {});
@@ -75,13 +80,14 @@ export class Cell {
       event.preventDefault();
       this.end({ kind: "unavailable", message: `the sandbox could not start: ${event.message}` });
     };
-    const order: WardenOrder = { setup: { ...rest, toInmate, fromInmate, running }, heapMiB };
+    const order: WardenOrder = { setup: { ...rest, toInmate, fromInmate, vitals }, heapMiB };
     this.#warden.postMessage(order);
     const timer = setTimeout(
       () => this.end({ kind: "unavailable", message: `the filter did not start within ${startTimeout} ms` }),
       startTimeout,
     );
     this.ready.then(() => clearTimeout(timer), () => clearTimeout(timer));
+    memoryGuard.add(this);
     void this.#listen();
   }
 
@@ -90,9 +96,12 @@ export class Cell {
     return this.#end !== undefined;
   }
 
-  /** Session whose hook holds the thread, 0 for none. From the sandbox: a hint, not to be trusted. */
-  get running(): number {
-    return Atomics.load(this.#running, 0);
+  get beats(): number {
+    return Atomics.load(this.#vitals, Vitals.BEATS) >>> 0;
+  }
+
+  get external(): number {
+    return (Atomics.load(this.#vitals, Vitals.EXTERNAL) >>> 0) * 1024;
   }
 
   /** Settles when the thread is gone. */
@@ -128,6 +137,7 @@ export class Cell {
   end(end: CellEnd): void {
     if (this.#end !== undefined) return;
     this.#end = end;
+    memoryGuard.remove(this);
     this.#started.reject(new Error(end.message));
     this.#backlog.length = 0;
     this.#in.wake();

@@ -17,21 +17,27 @@ import { FilterError, readManifest } from "../../session/manifest.ts";
 import { FilterSession } from "../../session/filter_session.ts";
 import type { FilterPlan, SessionHost } from "../../session/plan.ts";
 import { harden } from "./harden.ts";
-import { FromInmate, type InmateSetup, ToInmate, type WardenReport } from "./messages.ts";
+import { FromInmate, type InmateSetup, ToInmate, Vitals, type WardenReport } from "./messages.ts";
 import type { Refused } from "./refusals.ts";
 import { servePinned } from "./pinned_modules.ts";
 import { RingReader, RingWriter } from "./ring.ts";
 
 /** Bytes of a log line or failure message that are passed on. */
 const NOTE_LIMIT = 4096;
-/** How often the memory outside the heap is looked at, ms. */
-const MEMORY_TICK = 250;
+/** How often the thread shows that it is alive and what memory it has outside the heap, ms. */
+const BEAT = 100;
 
 const setup = workerData as InmateSetup;
 const port = parentPort!;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+// Captured before a filter can replace them.
 const { memoryUsage } = Deno;
+const { add, store } = Atomics;
+const { apply } = Reflect;
+const { postMessage } = port;
+const every = setInterval;
+const vitals = new Int32Array(setup.vitals);
 
 /** One MTA connection inside. */
 interface Room {
@@ -45,7 +51,6 @@ interface Room {
 class Inmate {
   readonly #in = new RingReader(setup.toInmate);
   readonly #ring = new RingWriter(setup.fromInmate);
-  readonly #running = new Int32Array(setup.running);
   readonly #rooms = new Map<number, Room>();
   readonly #plan: FilterPlan;
   /** Records that found no room in the ring. */
@@ -84,10 +89,7 @@ class Inmate {
     } else if (kind === ToInmate.EXPIRE) {
       room.pending = undefined;
       room.frames.held = false;
-      this.#enter(
-        id,
-        () => this.#hold(id, room, room.session.expire(room.out, Number(decoder.decode(payload)))),
-      );
+      this.#hold(id, room, room.session.expire(room.out, Number(decoder.decode(payload))));
       this.#sweep(id, room);
     } else if (kind === ToInmate.LOST) {
       room.lost = true;
@@ -96,8 +98,7 @@ class Inmate {
         this.#send(FromInmate.DONE, id, new Uint8Array(0));
         this.#ring.flush();
       };
-      let last: Promise<void> | undefined;
-      this.#enter(id, () => last = room.session.lost());
+      const last = room.session.lost();
       if (last === undefined) done();
       else last.then(done, done);
     }
@@ -107,7 +108,7 @@ class Inmate {
   #sweep(id: number, room: Room): void {
     try {
       while (room.pending === undefined && room.frames.next()) {
-        this.#enter(id, () => this.#hold(id, room, room.session.receive(room.frames, room.out)));
+        this.#hold(id, room, room.session.receive(room.frames, room.out));
       }
     } catch (error) {
       // The runtime has checked every frame before: only a filter that meddles gets here.
@@ -115,16 +116,6 @@ class Inmate {
       this.#note(FromInmate.FAILURE, id, { kind: "protocol", hook: "", message: error.message });
     }
     this.#answer(id, room);
-  }
-
-  /** Runs code of the filter under its session's number, so that the runtime can tell who holds the thread. */
-  #enter(id: number, run: () => void): void {
-    Atomics.store(this.#running, 0, id);
-    try {
-      run();
-    } finally {
-      Atomics.store(this.#running, 0, 0);
-    }
   }
 
   #hold(id: number, room: Room, pending: Promise<void> | undefined): void {
@@ -243,11 +234,18 @@ function holdLock(): void {
 }
 
 function report(message: WardenReport): void {
-  port.postMessage(message);
+  apply(postMessage, port, [message]);
+}
+
+function beat(): void {
+  store(vitals, Vitals.EXTERNAL, memoryUsage().external / 1024);
+  add(vitals, Vitals.BEATS, 1);
 }
 
 async function start(): Promise<void> {
   holdLock();
+  beat();
+  every(beat, BEAT);
   // A pending waitAsync does not keep the thread alive, a listener does.
   port.on("message", () => {});
   const helpers = new URL("../../filter/mod.ts", import.meta.url).href;
@@ -288,15 +286,6 @@ async function start(): Promise<void> {
   refusals.tell = (right, value) => inmate.refused(right, value);
   for (const [right, value] of earlyRefusals) inmate.refused(right, value);
   report({ kind: "ready", description: describeFilter(loaded) });
-  setInterval(() => {
-    const { external } = memoryUsage();
-    if (external > setup.bufferLimit) {
-      report({
-        kind: "memory",
-        message: `${external} bytes outside the heap, the limit is ${setup.bufferLimit}`,
-      });
-    }
-  }, MEMORY_TICK);
   await inmate.run();
 }
 

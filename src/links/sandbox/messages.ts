@@ -35,6 +35,16 @@ export const FromInmate = Object.freeze({
   REFUSAL: 9,
 });
 
+/** Signs of life: indexes of the words of `InmateSetup.vitals`, which the sandbox writes and the runtime reads. */
+export const Vitals = Object.freeze({
+  /** Counts up while the thread comes to its timers. */
+  BEATS: 0,
+  /** Memory outside the heap, KiB. */
+  EXTERNAL: 1,
+  /** How many words there are. */
+  COUNT: 2,
+});
+
 /** A failure inside the sandbox. From the filter's side: nothing in it is trusted. */
 export interface FailureNote {
   readonly kind: string;
@@ -84,8 +94,8 @@ export interface InmateSetup {
   /** Ring memories: to the sandbox, and from it. */
   readonly toInmate: SharedArrayBuffer;
   readonly fromInmate: SharedArrayBuffer;
-  /** One word: the session whose hook runs now, 0 for none. */
-  readonly running: SharedArrayBuffer;
+  /** Words about the thread, {@linkcode Vitals}. */
+  readonly vitals: SharedArrayBuffer;
 }
 
 /** What the warden is told. */

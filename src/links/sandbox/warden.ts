@@ -27,7 +27,11 @@ scope.onmessage = ({ data }) => {
     workerData: data.setup,
     resourceLimits: { maxOldGenerationSizeMb: data.heapMiB, maxYoungGenerationSizeMb: 8 },
   });
-  inmate.on("message", (report: WardenReport) => scope.postMessage(report));
+  inmate.on("message", (report: unknown) => {
+    const { kind } = Object(report);
+    // What the end of the thread is, only this side says: a filter that got hold of the port must not be taken for gone.
+    if (kind === "ready" || kind === "load-failed") scope.postMessage(report as WardenReport);
+  });
   inmate.on("error", (error: Error & { code?: string }) => {
     if (error.code === "ERR_WORKER_OUT_OF_MEMORY") {
       scope.postMessage({ kind: "memory", message: error.message });
