@@ -42,6 +42,8 @@ export interface CellSetup extends Omit<InmateSetup, "toInmate" | "fromInmate" |
 export class Cell implements Guarded {
   /** Sessions that are open in it. */
   load = 0;
+  /** Records in the current second that nobody waited for; counted by the link. */
+  unasked = { second: 0, count: 0 };
   readonly bufferLimit: number;
   readonly allowance: number;
   /** Settles when the filter is loaded; rejects if the cell ends before. */
@@ -57,6 +59,7 @@ export class Cell implements Guarded {
   readonly #started = Promise.withResolvers<FilterDescription>();
   #room: Promise<void> | undefined;
   #flushing = false;
+  #up = false;
   #end: CellEnd | undefined;
 
   constructor(setup: CellSetup, owner: CellOwner) {
@@ -156,10 +159,15 @@ export class Cell implements Guarded {
     }
     switch (report.kind) {
       case "ready":
+        this.#up = true;
         this.#started.resolve(report.description);
         break;
       case "load-failed":
-        this.end({ kind: "unavailable", message: String(report.message).slice(0, 4000) });
+        // Once it has started, the same report means that the code around the hooks broke.
+        this.end({
+          kind: this.#up ? "crash" : "unavailable",
+          message: String(report.message).slice(0, 4000),
+        });
         break;
       case "memory":
         this.end({ kind: "memory", message: String(report.message).slice(0, 1000) });

@@ -24,6 +24,8 @@ import { RingReader, RingWriter } from "./ring.ts";
 
 /** Bytes of a log line or failure message that are passed on. */
 const NOTE_LIMIT = 4096;
+/** Log lines and refusals in one second; more would only keep the runtime busy, and it takes them for an attack. */
+const NOTE_RATE = 1000;
 /** How often the thread shows that it is alive and what memory it has outside the heap, ms. */
 const BEAT = 100;
 
@@ -56,6 +58,9 @@ class Inmate {
   /** Records that found no room in the ring. */
   readonly #backlog: { kind: number; session: number; payload: Uint8Array }[] = [];
   #draining = false;
+  #second = 0;
+  #notes = 0;
+  #dropped = 0;
 
   constructor(plan: FilterPlan) {
     this.#plan = plan;
@@ -197,12 +202,26 @@ class Inmate {
   }
 
   refused(right: string, value: string): void {
-    this.#note(FromInmate.REFUSAL, 0, { right, value });
+    if (this.#mayNote()) this.#note(FromInmate.REFUSAL, 0, { right, value });
+  }
+
+  #mayNote(): boolean {
+    const second = Math.floor(performance.now() / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#notes = 0;
+      if (this.#dropped > 0) this.#note(FromInmate.LOG, 0, { level: "warn", dropped: this.#dropped });
+      this.#dropped = 0;
+    }
+    if (++this.#notes <= NOTE_RATE) return true;
+    this.#dropped++;
+    return false;
   }
 
   logOf(id: number): Log {
-    const write = (level: string) => (message: string, fields?: Readonly<Record<string, unknown>>): void =>
-      this.#note(FromInmate.LOG, id, { level, message: String(message), fields });
+    const write = (level: string) => (message: string, fields?: Readonly<Record<string, unknown>>): void => {
+      if (this.#mayNote()) this.#note(FromInmate.LOG, id, { level, message: String(message), fields });
+    };
     return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
   }
 }

@@ -52,10 +52,12 @@ export interface FailureNote {
   readonly message: string;
 }
 
-/** A log line of the filter. Nothing in it is trusted. */
+/** A log line of the filter, or word of how many were dropped. Nothing in it is trusted. */
 export interface LogNote {
   readonly level: string;
-  readonly message: string;
+  readonly message?: string;
+  /** Lines that did not leave the sandbox. */
+  readonly dropped?: number;
   readonly fields?: Readonly<Record<string, unknown>>;
 }
 

@@ -11,6 +11,7 @@ import {
   type FrameReader,
   type FrameWriter,
   nextState,
+  ProtocolError,
   type Reply,
   SMFIC,
   SMFIR,
@@ -47,6 +48,8 @@ export interface Supply {
   overdue(cell: Cell, end: CellEnd, stuck: () => boolean): void;
 }
 
+/** Failures between two commands: of the command's hook, and of an abort and a close hook that ran before. */
+const MOST_FAILURES = 4;
 const NOTHING = new Uint8Array(0);
 const encoder = new TextEncoder();
 
@@ -77,6 +80,8 @@ export class RelaySession implements LinkSession {
   /** The mail has failed at a stage that is not answered. */
   #deferred: Failure | undefined;
   #left: (() => void) | undefined;
+  /** Failures reported since the last command. */
+  #failures = 0;
 
   constructor(supply: Supply, host: SessionHost, answerData: boolean) {
     this.#supply = supply;
@@ -99,6 +104,7 @@ export class RelaySession implements LinkSession {
 
   receive(frame: FrameReader, out: FrameWriter): Promise<void> | undefined {
     const { code } = frame;
+    this.#failures = 0;
     const cell = step(this.#state, code);
     this.#report.see(frame, cell);
     this.#state = this.#unfiltered && nextState(cell) !== State.CLOSED ? State.IDLE : nextState(cell);
@@ -164,8 +170,15 @@ export class RelaySession implements LinkSession {
     );
   }
 
-  /** A failure that the sandbox reports of its filter; the answer follows, by the same policy. Untrusted values. */
+  /**
+   * A failure that the sandbox reports of its filter; the answer follows, by the same policy. Untrusted values.
+   *
+   * @throws {ProtocolError} for more than there can be.
+   */
   failed(kind: string, hook: string, message: string): void {
+    if (++this.#failures > MOST_FAILURES) {
+      throw new ProtocolError("wrong-stage", "The sandbox reports more failures than it was asked questions");
+    }
     // What the policy has answered already is known here, and was told.
     if (this.#replies.behind) return;
     const known = FAILURE_KINDS.find((name) => name === kind) ?? "error";
@@ -174,8 +187,11 @@ export class RelaySession implements LinkSession {
     this.#host.failure(failure);
   }
 
-  /** The sandbox has done with the lost connection. */
+  /** The sandbox has done with the lost connection. @throws {ProtocolError} if it is not lost. */
   leave(): void {
+    if (this.#state !== State.CLOSED) {
+      throw new ProtocolError("wrong-stage", "The sandbox says goodbye to a connection that goes on");
+    }
     if (this.#cell !== undefined) this.#supply.detach(this.#cell, this.#id);
     this.#cell = undefined;
     this.#left?.();

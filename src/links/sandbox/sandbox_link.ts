@@ -31,22 +31,40 @@ export interface SandboxOptions {
   readonly log: SandboxLog;
   /** Clock, ms. */
   readonly now: () => number;
+  readonly times?: Partial<SandboxTimes>;
 }
 
-/** Time for a thread that has missed a deadline to show that it is alive, ms. */
-const GRACE = 500;
-/** The first pause of a filter that keeps failing, and the longest, ms. */
-const FIRST_PAUSE = 1000;
-const LONGEST_PAUSE = 60_000;
-/** A sandbox that ran this long has not failed at once, ms. */
-const HEALTHY = 30_000;
+/** How long things may take in a sandbox's life, ms. */
+export interface SandboxTimes {
+  /** For a thread that has missed a deadline to show that it is alive. */
+  readonly grace: number;
+  /** The first pause of a filter that keeps failing; each next one is twice as long. */
+  readonly firstPause: number;
+  readonly longestPause: number;
+  /** A sandbox that ran this long has not failed at once. */
+  readonly healthy: number;
+}
+
+/** What holds where nothing else is said. */
+export const SANDBOX_TIMES: SandboxTimes = Object.freeze({
+  grace: 500,
+  firstPause: 1000,
+  longestPause: 60_000,
+  healthy: 30_000,
+});
+
 /** Log lines of a filter that are passed on in one second. */
 const LOG_RATE = 50;
+/** Records that nobody waits for, in one second: over that the sandbox only keeps the process busy. */
+const UNASKED_RATE = 5000;
+/** Bytes of a note (failure, log line, refusal); the sandbox's side cuts them far below. */
+const NOTE_LIMIT = 16_384;
 
 /** A filter behind the wall. */
 export class SandboxLink implements Link, Supply, CellOwner {
   readonly #options: SandboxOptions;
   readonly #slots: Slot[];
+  readonly #times: SandboxTimes;
   readonly #refusals: RefusalBook;
   readonly #sessions = new Map<Cell, Map<number, RelaySession>>();
   #nextId = 1;
@@ -57,6 +75,7 @@ export class SandboxLink implements Link, Supply, CellOwner {
 
   constructor(options: SandboxOptions) {
     this.#options = options;
+    this.#times = { ...SANDBOX_TIMES, ...options.times };
     this.#slots = Array.from({ length: options.instances }, () => new Slot());
     this.#refusals = new RefusalBook(
       (message, fields) =>
@@ -132,19 +151,42 @@ export class SandboxLink implements Link, Supply, CellOwner {
   overdue(cell: Cell, end: CellEnd, stuck: () => boolean): void {
     setTimeout(() => {
       if (stuck()) cell.end(end);
-    }, GRACE);
+    }, this.#times.grace);
   }
 
   record(cell: Cell, kind: number, id: number, payload: Uint8Array): void {
     const session = this.#sessions.get(cell)?.get(id);
+    if ((session === undefined || kind !== FromInmate.REPLY) && this.#floods(cell, payload)) return;
+    try {
+      this.#take(cell, session, kind, payload);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      cell.end({ kind: "protocol", message: error.message });
+    }
+  }
+
+  /** Counts a record that nobody waits for; true if it is one too many, or too long, and the sandbox is ended. */
+  #floods(cell: Cell, payload: Uint8Array): boolean {
+    const second = Math.floor(this.#options.now() / 1000);
+    if (second !== cell.unasked.second) cell.unasked = { second, count: 0 };
+    if (++cell.unasked.count > UNASKED_RATE) {
+      cell.end({
+        kind: "protocol",
+        message: `it sent over ${UNASKED_RATE} records in a second that nobody waited for`,
+      });
+    } else if (payload.length > NOTE_LIMIT) {
+      cell.end({
+        kind: "protocol",
+        message: `it sent a note of ${payload.length} bytes, the limit is ${NOTE_LIMIT}`,
+      });
+    }
+    return cell.dead;
+  }
+
+  #take(cell: Cell, session: RelaySession | undefined, kind: number, payload: Uint8Array): void {
     switch (kind) {
       case FromInmate.REPLY:
-        try {
-          session?.replied(payload);
-        } catch (error) {
-          if (!(error instanceof ProtocolError)) throw error;
-          cell.end({ kind: "protocol", message: error.message });
-        }
+        session?.replied(payload);
         break;
       case FromInmate.FAILURE: {
         const { kind, hook, message } = note<FailureNote>(payload);
@@ -152,7 +194,7 @@ export class SandboxLink implements Link, Supply, CellOwner {
         break;
       }
       case FromInmate.LOG:
-        this.#logLine(note<LogNote>(payload));
+        if (this.#mayLog()) this.#logLine(note<LogNote>(payload));
         break;
       case FromInmate.REFUSAL: {
         const { right, value } = note<RefusalNote>(payload);
@@ -171,6 +213,7 @@ export class SandboxLink implements Link, Supply, CellOwner {
     const slot = this.#slots.find((slot) => slot.cell === cell);
     const sessions = this.#sessions.get(cell);
     this.#sessions.delete(cell);
+    this.#tellDropped();
     if (!this.#closed) {
       const level = slot?.up ? "warn" : "error";
       this.#options.log.event(
@@ -183,7 +226,11 @@ export class SandboxLink implements Link, Supply, CellOwner {
       );
     }
     if (slot !== undefined) this.#replace(slot, end);
-    for (const session of sessions?.values() ?? []) session.orphaned(end);
+    // The mail whose hook was late has its answer already; for the others the sandbox died by another's fault.
+    const shared: CellEnd = end.kind === "timeout"
+      ? { kind: "crash", message: `the sandbox was ended for another mail: ${end.message}` }
+      : end;
+    for (const session of sessions?.values() ?? []) session.orphaned(shared);
   }
 
   #fill(slot: Slot): Cell {
@@ -204,11 +251,11 @@ export class SandboxLink implements Link, Supply, CellOwner {
     slot.up = false;
     slot.last = end;
     if (this.#closed) return;
-    if (lived >= HEALTHY) slot.failures = 0;
+    if (lived >= this.#times.healthy) slot.failures = 0;
     slot.failures++;
     const pause = slot.failures === 1 && !neverUp
       ? 0
-      : Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.max(0, slot.failures - 2));
+      : Math.min(this.#times.longestPause, this.#times.firstPause * 2 ** Math.max(0, slot.failures - 2));
     if (pause === 0) {
       this.#fill(slot);
       return;
@@ -220,19 +267,33 @@ export class SandboxLink implements Link, Supply, CellOwner {
     slot.timer = setTimeout(() => this.#fill(slot), pause);
   }
 
-  #logLine(line: Partial<LogNote>): void {
+  /** Counts a log line; false if it is one too many for this second. Asked before the line is read. */
+  #mayLog(): boolean {
     const second = Math.floor(this.#options.now() / 1000);
     if (second !== this.#logSecond) {
-      if (this.#dropped > 0) {
-        this.#options.log.event("warn", `Dropped ${this.#dropped} log lines of filter "${this.name}"`, {
-          filter: this.name,
-        });
-      }
+      this.#tellDropped();
       this.#logSecond = second;
-      this.#logged = this.#dropped = 0;
+      this.#logged = 0;
     }
-    if (++this.#logged > LOG_RATE) {
-      this.#dropped++;
+    if (++this.#logged <= LOG_RATE) return true;
+    this.#dropped++;
+    return false;
+  }
+
+  #tellDropped(): void {
+    if (this.#dropped === 0) return;
+    this.#options.log.event("warn", `Dropped ${this.#dropped} log lines of filter "${this.name}"`, {
+      filter: this.name,
+      dropped: this.#dropped,
+    });
+    this.#dropped = 0;
+  }
+
+  #logLine(line: Partial<LogNote>): void {
+    if (line.dropped !== undefined) {
+      this.#dropped += Number.isSafeInteger(line.dropped) && line.dropped > 0
+        ? Math.min(line.dropped, 1e9)
+        : 0;
       return;
     }
     const level = (["debug", "info", "warn", "error"] as const).find((name) => name === line.level) ?? "info";
