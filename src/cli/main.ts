@@ -28,6 +28,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/lock.ts"),
   },
   {
+    name: "flags",
+    summary: "Print the smallest set of Deno flags with which serve runs a configuration",
+    load: () => import("./commands/flags.ts"),
+  },
+  {
     name: "try",
     summary: "Run mails through the filters offline: verdict, edits, difference",
     load: () => import("./commands/try.ts"),

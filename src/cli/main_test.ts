@@ -39,7 +39,7 @@ Deno.test("main() shows help and version everywhere", async () => {
     assert.equal(code, 0);
     assert.match(out, /^millrace: .*\n\nUsage: millrace COMMAND/);
     assert.equal(err, "");
-    for (const name of ["serve", "check", "lock", "try", "send", "schema"]) {
+    for (const name of ["serve", "check", "lock", "flags", "try", "send", "schema"]) {
       assert.match(out, new RegExp(`^ {2}${name} +\\S`, "m"));
     }
   }
@@ -47,7 +47,7 @@ Deno.test("main() shows help and version everywhere", async () => {
     const { code, out } = await inProcess(args);
     assert.deepEqual([code, out], [0, `millrace ${VERSION} (deno ${Deno.version.deno})\n`]);
   }
-  for (const name of ["serve", "check", "lock", "try", "send", "schema"]) {
+  for (const name of ["serve", "check", "lock", "flags", "try", "send", "schema"]) {
     for (const args of [[name, "--help"], ["help", name], [name, "--wrong", "-h"]]) {
       const { code, out } = await inProcess(args);
       assert.equal(code, 0, args.join(" "));
@@ -65,7 +65,7 @@ Deno.test("main() answers wrong usage on standard error with the nearest word, a
     ],
     [
       ["-c", "x"],
-      'error: "-c" is an option, where a command is expected; known are serve, check, lock, try, send, schema\n' +
+      'error: "-c" is an option, where a command is expected; known are serve, check, lock, flags, try, send, schema\n' +
       "Run `millrace --help` for what there is.\n",
     ],
     [["serve"], "error: --config FILE is missing\nRun `millrace serve --help` for what there is.\n"],

@@ -80,3 +80,11 @@ export function refuseMissingRights(config: FilterConfig, base: URL): void {
     2,
   );
 }
+
+/** May code of this program still be fetched from the network? Then a hole in a sandbox would reach further. */
+export function importsAreOpen(): boolean {
+  const ask = (host?: string) => Deno.permissions.querySync({ name: "import", host }).state;
+  if (ask() === "denied") return false;
+  // Deno has a list of its own making unless it is given one, and says "prompt" of every host in either case.
+  return ask() === "granted" || ask("jsr.io") !== "granted";
+}

@@ -5,6 +5,7 @@
  */
 import { printable } from "../../text/show.ts";
 import { formatDuration } from "../../config/units.ts";
+import { SandboxLink } from "../../links/sandbox/sandbox_link.ts";
 import { serve, type ServerLog } from "../../server/serve.ts";
 import { policyText } from "../../session/policy.ts";
 import { type Address, formatAddress, parseAddress } from "../../transport/address.ts";
@@ -17,6 +18,7 @@ import { CONFIG_OPTION, type ReadConfig, readConfig } from "../load_config.ts";
 import { openFilters } from "../open_filters.ts";
 import { openLog } from "../log.ts";
 import { onlyFilter, postfixLine, sendmailLine } from "../setup.ts";
+import { importsAreOpen } from "../rights.ts";
 import { isOlder, OLDEST_DENO, VERSION } from "../version.ts";
 
 /** The command. */
@@ -71,6 +73,13 @@ async function serveConfig(
     if (io.uid() === 0) {
       log.event("warn", "Running as root: a filter could do anything here; run as a user of its own");
     }
+    if (read.config.filters.some(({ isolation }) => isolation === "sandbox") && importsAreOpen()) {
+      log.event(
+        "warn",
+        "Deno would let this program import code from the network; start it with --allow-import --deny-import, both " +
+          "(millrace flags prints all that is needed)",
+      );
+    }
     await using open = await openFilters(read, { log: filterLog, event: log.event });
     const { link, config } = onlyFilter(open.filters);
     const { name, timeout, onFailure } = config;
@@ -83,6 +92,12 @@ async function serveConfig(
     const listeners = await listenAll(read, log);
     for (const listener of listeners) announce(parseAddress(listener.address), log);
     await serve({ listeners, link, timeout, limits: read.config.limits, log, signal: stop.signal });
+    if (link instanceof SandboxLink && link.refusals.size > 0) {
+      log.event("info", `Filter ${name} was refused accesses`, {
+        filter: name,
+        ...Object.fromEntries(link.refusals),
+      });
+    }
     log.event("info", "Stopped");
   } finally {
     for (const end of undo) end();
