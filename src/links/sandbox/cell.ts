@@ -193,6 +193,8 @@ export class Cell implements Guarded {
   }
 
   async #drain(): Promise<void> {
+    // Never done before it has begun: `send` must have noted the promise by then.
+    await undefined;
     while (this.#backlog.length > 0 && this.#end === undefined) {
       const { kind, session, payload } = this.#backlog[0];
       if (this.#out.write(kind, session, payload)) {

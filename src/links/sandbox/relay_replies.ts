@@ -34,6 +34,7 @@ export class RelayReplies {
   /** Edits of the pending end of message; the MTA gets them with the verdict or not at all. */
   readonly #edits = new FrameWriter();
   #edited = 0;
+  #body = false;
   #incoming = new FrameReader(undefined, 256);
   /** The commands whose answers are not for the MTA: replayed, or answered by policy already. */
   #passed: number[] = [];
@@ -63,12 +64,14 @@ export class RelayReplies {
   dropEdits(): void {
     this.#edits.truncate(0);
     this.#edited = 0;
+    this.#body = false;
   }
 
   /** The edits collected, and how many; they are gone afterwards. */
   takeEdits(): { readonly frames: Uint8Array; readonly count: number } {
     const count = this.#edited;
     this.#edited = 0;
+    this.#body = false;
     return { frames: this.#edits.take(), count };
   }
 
@@ -112,7 +115,9 @@ export class RelayReplies {
 
   #collect(frame: FrameReader, reply: Reply): void {
     this.#edits.frames(frame.bytes.subarray(frame.start - 5, frame.end));
-    if (reply.kind !== "replaceBody") this.#edited++;
+    // A body comes in pieces and is one edit.
+    if (reply.kind !== "replaceBody" || !this.#body) this.#edited++;
+    if (reply.kind === "replaceBody") this.#body = true;
     if (this.#edits.length > EDITS_LIMIT) {
       throw new ProtocolError("too-large", `The sandbox's edits of one mail are over ${EDITS_LIMIT} bytes`);
     }

@@ -58,6 +58,8 @@ interface Waiting {
   readonly code: number;
   readonly out: FrameWriter;
   readonly resolve: () => void;
+  /** The mail is decided, or the connection accepted: the answer moves nothing. */
+  readonly passive: boolean;
 }
 
 /** A relayed connection. */
@@ -72,6 +74,10 @@ export class RelaySession implements LinkSession {
   #state: number = State.START;
   /** The filter accepted the whole connection. */
   #unfiltered = false;
+  /** The current command is only answered for form's sake. */
+  #passive = false;
+  /** A hook that nobody waits for (abort, close) may run before the next answer, with a deadline of its own. */
+  #hookAhead = false;
   /** Why the connection was negotiated without a sandbox: none can take over before the next one. */
   #blind: CellEnd | undefined;
   #cell: Cell | undefined;
@@ -106,13 +112,15 @@ export class RelaySession implements LinkSession {
     const { code } = frame;
     this.#failures = 0;
     const cell = step(this.#state, code);
-    this.#report.see(frame, cell);
+    if (code === SMFIC.CONNECT || code === SMFIC.QUIT_NC) this.#unfiltered = false;
+    this.#passive = this.#unfiltered || (cell & Effect.IGNORE) !== 0;
+    this.#report.see(frame, this.#unfiltered ? cell & ~(Effect.OPEN | Effect.ABORT) : cell);
     this.#state = this.#unfiltered && nextState(cell) !== State.CLOSED ? State.IDLE : nextState(cell);
     if (code === SMFIC.QUIT) return undefined;
+    if ((cell & Effect.ABORT) !== 0 || code === SMFIC.QUIT_NC) this.#hookAhead = true;
     // A recipient that nobody is asked about counts.
     if (code === SMFIC.RCPT && !this.#wants(code)) this.#report.recipient();
     if ((cell & Effect.OPEN) !== 0) this.#deferred = undefined;
-    if (code === SMFIC.CONNECT || code === SMFIC.QUIT_NC) this.#unfiltered = false;
     const bytes = frame.bytes.subarray(frame.start - 5, frame.end);
     if (this.#blind !== undefined && code === SMFIC.MAIL) {
       this.#fail(this.#blind, code, out);
@@ -126,6 +134,11 @@ export class RelaySession implements LinkSession {
     const end: CellEnd = { kind: "timeout", message: `no answer within ${ms} ms` };
     const cell = this.#cell;
     const waiting = this.#waiting;
+    if (cell !== undefined && waiting !== undefined && this.#hookAhead) {
+      this.#hookAhead = false;
+      cell.send(ToInmate.EXPIRE, this.#id, encoder.encode(String(ms)));
+      return new Promise<void>((resolve) => this.#waiting = { ...waiting, resolve });
+    }
     this.#waiting = undefined;
     this.#replies.dropEdits();
     if (cell !== undefined && waiting !== undefined) {
@@ -163,7 +176,8 @@ export class RelaySession implements LinkSession {
       (reply) => {
         const waiting = this.#waiting!;
         this.#waiting = undefined;
-        if (waiting.code === SMFIC.OPTNEG) encodeReply(reply, waiting.out);
+        this.#hookAhead = false;
+        if (waiting.code === SMFIC.OPTNEG || waiting.passive) encodeReply(reply, waiting.out);
         else this.#answer(reply, waiting.code, waiting.out);
         waiting.resolve();
       },
@@ -227,7 +241,7 @@ export class RelaySession implements LinkSession {
     }
     const kept = bytes.slice();
     return new Promise<void>((resolve) => {
-      const waiting: Waiting = { code, out, resolve };
+      const waiting: Waiting = { code, out, resolve, passive: false };
       this.#waiting = waiting;
       supplied.then((cell) => {
         // The deadline has passed meanwhile, or the connection is gone.
@@ -282,7 +296,7 @@ export class RelaySession implements LinkSession {
     if (!this.#wants(code)) return room;
     // The cell may have ended by the very send.
     if (this.#cell === undefined) return undefined;
-    return new Promise<void>((resolve) => this.#waiting = { code, out, resolve });
+    return new Promise<void>((resolve) => this.#waiting = { code, out, resolve, passive: this.#passive });
   }
 
   #answerAlone(code: number, out: FrameWriter): void {
@@ -347,6 +361,12 @@ export class RelaySession implements LinkSession {
     const verdict = verdictOf(failure.outcome).kind;
     if (code === SMFIC.UNKNOWN && verdict === "accept") {
       out.simple(SMFIR.CONTINUE);
+      return;
+    }
+    if (code === SMFIC.BODYEOB && verdict === "accept") {
+      // Both mean the same here; continue is what Sendmail documents for "no objection".
+      out.simple(SMFIR.CONTINUE);
+      this.#decided(verdict, code, undefined, 0);
       return;
     }
     this.#answer({ kind: verdict } as Reply, code, out);

@@ -1,0 +1,437 @@
+// What every link promises, run on each carrier; and the carriers against each other, byte for byte.
+import fc from "fast-check";
+import assert from "node:assert/strict";
+import type { Link } from "../chain/link.ts";
+import type { Filter } from "../filter/mod.ts";
+import type { Command } from "../protocol/mod.ts";
+import { type FailurePolicy, type Outcome, uniformPolicy } from "../session/policy.ts";
+import { connectFrom, Driver, mailCommands, repliesIn } from "../../tests/redteam/driver.ts";
+import { HOOKS, SCRIPTED, STREAMING, WHOLE } from "../../tests/redteam/filters.ts";
+import { InlineLink } from "./inline.ts";
+import { sandboxOf } from "../../tests/redteam/sandboxes.ts";
+import type { MailLimits, MailReport } from "../session/plan.ts";
+
+const encoder = new TextEncoder();
+const LIMITS: MailLimits = { headers: 2000, body: 16 << 20, recipients: 3, frame: 1 << 20 };
+
+interface Carrier {
+  readonly name: string;
+  open(source: string, policy: FailurePolicy): Promise<Link>;
+}
+
+const carriers: readonly Carrier[] = [
+  {
+    name: "inline",
+    async open(source, policy) {
+      const { default: filter } = await import(
+        // A module of its own each time, as each sandbox has.
+        `data:text/javascript,${encodeURIComponent(`${source}//${crypto.randomUUID()}`)}`
+      );
+      return new InlineLink({ name: "f", filter: filter as Filter, policy, limits: LIMITS });
+    },
+  },
+  {
+    name: "sandbox",
+    async open(source, policy) {
+      const { link } = sandboxOf(source, { policy, limits: LIMITS });
+      await link.start();
+      return link;
+    },
+  },
+];
+
+/** Runs a test on each carrier, with a link that is closed afterwards. */
+function contract(
+  name: string,
+  source: string,
+  test: (link: Link, carrier: string) => Promise<void>,
+  policy: Outcome = "tempfail",
+): void {
+  for (const carrier of carriers) {
+    Deno.test(`${carrier.name}: ${name}`, async () => {
+      const link = await carrier.open(source, uniformPolicy(policy));
+      try {
+        await test(link, carrier.name);
+      } finally {
+        await link.close();
+      }
+    });
+  }
+}
+
+/** One connection with this script and one mail; the replies from CONNECT on, in words. */
+async function played(
+  link: Link,
+  script: string,
+  deadline = 10_000,
+): Promise<{ replies: string[]; driver: Driver }> {
+  const driver = new Driver(link, deadline);
+  await driver.say({ kind: "negotiate", version: 6, actions: 0x1ff, protocol: 0x1fffff });
+  const replies: string[] = [];
+  const rest: Command[] = [
+    connectFrom(script),
+    { kind: "helo", name: encoder.encode("helo.example") },
+    { kind: "unknown", command: encoder.encode("FROB") },
+    ...mailCommands("a@client.example", [encoder.encode("hello\r\n")]),
+  ];
+  for (const command of rest) {
+    const words = await driver.say(command);
+    replies.push(...words.map((word) => `${command.kind}: ${word}`));
+    const last = words.at(-1);
+    if (
+      last !== undefined && !/^(?:continue|skip)/.test(last) && !["unknown", "rcpt"].includes(command.kind)
+    ) break;
+  }
+  return { replies, driver };
+}
+
+const COMMAND_OF: Readonly<Record<string, string>> = { helo: "helo", connect: "connect" };
+
+contract("each verdict is answered where it is legal", SCRIPTED, async (link) => {
+  const rows: [script: string, at: string, reply: string][] = [
+    ["connect=reject", "connect", "reject"],
+    ["connect=accept", "connect", "accept"],
+    ["helo=tempfailText", "helo", "replyCode 451 4.7.1 later"],
+    ["mail=discard", "mail", "discard"],
+    ["mail=rejectText", "mail", "replyCode 550-5.7.1 first\r\n550 5.7.1 second 100%%"],
+    ["rcpt=asyncReject", "rcpt", "replyCode 550 5.7.2 async"],
+    ["data=accept", "data", "accept"],
+    ["unknown=reject", "unknown", "reject"],
+    ["header=tempfail", "header", "tempfail"],
+    ["endOfHeaders=async", "endOfHeaders", "continue"],
+    ["body=skip", "body", "skip"],
+    ["endOfMessage=accept", "endOfMessage", "continue"],
+    ["endOfMessage=discard", "endOfMessage", "discard"],
+    ["endOfMessage=editsThenReject", "endOfMessage", "reject"],
+  ];
+  for (const [script, at, reply] of rows) {
+    const { replies, driver } = await played(link, script);
+    assert.deepEqual(replies.filter((words) => words.startsWith(`${at}: `)), [`${at}: ${reply}`], script);
+    assert.deepEqual(driver.notes.failures, [], script);
+    await driver.lost();
+  }
+});
+
+contract("edits leave in order, before the verdict, and not after a failure", SCRIPTED, async (link) => {
+  const { replies, driver } = await played(link, "endOfMessage=edits");
+  const edits = replies.filter((words) => words.startsWith("endOfMessage: ")).map((words) =>
+    words.slice(14).split(" ")[0]
+  );
+  assert.equal(edits.at(-1), "continue");
+  assert.deepEqual(
+    new Set(edits),
+    new Set([
+      "insertHeader",
+      "changeHeader",
+      "addRecipient",
+      "removeRecipient",
+      "changeSender",
+      "replaceBody",
+      "quarantine",
+      "continue",
+    ]),
+  );
+  assert.equal(driver.notes.mails.length, 1);
+  assert.equal(driver.notes.mails[0].verdict, "continue");
+  assert(driver.notes.mails[0].edits >= 7);
+  await driver.lost();
+  const failed = await played(link, "endOfMessage=editsThenThrow");
+  assert.deepEqual(failed.replies.at(-1), "endOfMessage: tempfail");
+  assert(!failed.replies.some((words) => words.includes("X-No")));
+  await failed.driver.lost();
+});
+
+const BAD = [
+  "throw",
+  "throwNull",
+  "rejected",
+  "string",
+  "null",
+  "number",
+  "object",
+  "badText",
+  "injected",
+] as const;
+
+for (const outcome of ["tempfail", "accept", "reject"] as const) {
+  contract(`a failure at any hook is answered with ${outcome}, and told once`, SCRIPTED, async (link) => {
+    for (const hook of HOOKS) {
+      for (const action of BAD) {
+        const { replies, driver } = await played(link, `${hook}=${action}`);
+        const command = COMMAND_OF[hook] ?? hook;
+        const got = replies.filter((words) => words.startsWith(`${command}: `));
+        const wanted = outcome === "accept" && (hook === "unknown" || hook === "endOfMessage")
+          ? "continue"
+          : outcome;
+        assert.deepEqual(got, [`${command}: ${wanted}`], `${hook}=${action}`);
+        const kind = ["throw", "throwNull", "rejected"].includes(action) ? "error" : "bad-verdict";
+        const told = driver.notes.failures.map(({ kind, hook, outcome, filter }) =>
+          `${filter} ${kind} ${hook} ${outcome}`
+        );
+        assert.deepEqual(told, [`${link.name} ${kind} ${hook} ${outcome}`], `${hook}=${action}`);
+        await driver.lost();
+      }
+    }
+  }, outcome);
+
+  contract(
+    `a hook that never answers is answered with ${outcome} at its deadline`,
+    SCRIPTED,
+    async (link) => {
+      await Promise.all(HOOKS.map(async (hook) => {
+        const { replies, driver } = await played(link, `${hook}=never`, 150);
+        const command = COMMAND_OF[hook] ?? hook;
+        const wanted = outcome === "accept" && (hook === "unknown" || hook === "endOfMessage")
+          ? "continue"
+          : outcome;
+        assert.deepEqual(replies.filter((words) => words.startsWith(`${command}: `)), [
+          `${command}: ${wanted}`,
+        ], hook);
+        assert.deepEqual(driver.notes.failures.map(({ kind, outcome }) => [kind, outcome]), [[
+          "timeout",
+          outcome,
+        ]], hook);
+        // The connection goes on with the next mail.
+        if (!["connect", "helo"].includes(hook)) {
+          const next = await driver.mail("endOfMessage=accept@client.example");
+          if (hook === "endOfMessage") assert.equal(next.at(-1), "continue", hook);
+        }
+        await driver.lost();
+      }));
+    },
+    outcome,
+  );
+}
+
+contract("limits of a mail fail by policy", SCRIPTED, async (link) => {
+  const driver = new Driver(link);
+  await driver.begin();
+  const [mail, rcpt, data] = mailCommands("a@client.example", []);
+  await driver.say(mail);
+  for (let i = 0; i < LIMITS.recipients; i++) assert.deepEqual(await driver.say(rcpt), ["continue"]);
+  assert.deepEqual(await driver.say(rcpt), ["tempfail"]);
+  await driver.say(data);
+  const long = {
+    kind: "header",
+    name: encoder.encode("X-Long"),
+    value: new Uint8Array(LIMITS.headers).fill(65),
+  } as const;
+  assert.deepEqual(await driver.say(long), ["tempfail"]);
+  assert.deepEqual(driver.notes.failures.map(({ kind }) => kind), ["limit", "limit"]);
+  await driver.lost();
+});
+
+contract(
+  "abort and close are called once each, however a mail and a connection end",
+  SCRIPTED,
+  async (link) => {
+    const [mail, rcpt] = mailCommands("a@client.example", []);
+    // ABORT, then gone.
+    const first = new Driver(link);
+    await first.begin();
+    await first.say(mail);
+    await first.say({ kind: "abort" });
+    await first.lost();
+    // Gone in mid-mail.
+    const second = new Driver(link);
+    await second.begin();
+    await second.say(mail);
+    await second.say(rcpt);
+    await second.lost();
+    assert.deepEqual(second.notes.mails.map(({ verdict, stage }) => [verdict, stage]), [["none", "abort"]]);
+    // A new mail in place of the open one, then QUIT, then gone.
+    const third = new Driver(link);
+    await third.begin();
+    await third.say(mail);
+    await third.mail();
+    await third.say({ kind: "quit" });
+    assert(third.session.finished);
+    await third.lost();
+    // A new connection on the same socket.
+    const last = new Driver(link);
+    await last.begin();
+    await last.say({ kind: "quitNewConnection" });
+    await last.say(connectFrom("endOfMessage=counts"));
+    const counts = (await last.mail()).find((words) => words.includes("X-Counts"))!;
+    assert.deepEqual(JSON.parse(counts.slice(counts.indexOf("{"))), {
+      connect: 5,
+      mail: 5,
+      abort: 3,
+      close: 4,
+      endOfMessage: 2,
+    });
+    await last.lost();
+  },
+);
+
+contract("hooks of abort and close that throw or hang change nothing for others", SCRIPTED, async (link) => {
+  const [mail] = mailCommands("a@client.example", []);
+  for (
+    const script of ["abort=throw;close=throw", "abort=rejected;close=rejected", "abort=never;close=never"]
+  ) {
+    const driver = new Driver(link, 150);
+    await driver.begin(script);
+    await driver.say(mail);
+    assert.deepEqual((await driver.mail()).at(-1), "continue", script);
+    await driver.lost();
+    assert.equal(driver.notes.failures[0]?.hook, "abort", script);
+  }
+});
+
+contract("fifty connections at once, several mails each, never mix", WHOLE, async (link) => {
+  await Promise.all(Array.from({ length: 50 }, async (_, i) => {
+    const driver = new Driver(link);
+    await driver.begin();
+    for (let n = 0; n < 5; n++) {
+      const body = new Uint8Array(1 + i * 7 + n).fill(i);
+      const replies = await driver.mail(`s${i}-${n}@client.example`, [body]);
+      assert.match(
+        replies.join("\n"),
+        new RegExp(`X-Saw s${i}-${n}@client\\.example 1 test ${body.length} ${body.length * i}$`, "m"),
+      );
+    }
+    await driver.lost();
+    assert.equal(driver.notes.mails.length, 5);
+  }));
+});
+
+for (const [name, source] of [["kept whole", WHOLE], ["streamed", STREAMING]] as const) {
+  contract(`10 MiB of body, ${name}`, source, async (link) => {
+    const chunk = Uint8Array.from({ length: 65_535 }, (_, i) => i);
+    const chunks = new Array(160).fill(chunk);
+    const driver = new Driver(link);
+    await driver.begin();
+    for (let n = 0; n < 2; n++) {
+      const replies = await driver.mail("a@client.example", chunks);
+      assert.match(
+        replies.join("\n"),
+        new RegExp(` ${160 * 65_535 * (source === STREAMING ? n + 1 : 1)} `),
+        replies.slice(-3).join("\n"),
+      );
+    }
+    await driver.lost();
+  });
+}
+
+contract("versions 2 to 6 of the protocol, with and without an answer to DATA", SCRIPTED, async (link) => {
+  for (const version of [2, 3, 4, 5, 6]) {
+    for (const answerData of [false, true]) {
+      const driver = new Driver(link, 10_000, answerData);
+      const offer = version === 2 ? { version, actions: 0x3f, protocol: 0x7f } : { version };
+      const [negotiated] = await driver.begin("endOfMessage=macros", offer);
+      assert.match(negotiated, new RegExp(`^negotiate ${version} `));
+      for (const command of mailCommands("a@client.example", [encoder.encode("x")])) {
+        if (command.kind === "data" && version < 4) continue;
+        const words = await driver.say(command);
+        assert.equal(words.at(-1) ?? "continue", "continue", `${version} ${command.kind}`);
+      }
+      await driver.lost();
+      assert.deepEqual(driver.notes.failures, []);
+    }
+  }
+});
+
+Deno.test("the carriers answer any series of commands with the same bytes, failures and reports", async () => {
+  const action = fc.constantFrom(
+    ...[
+      "continue",
+      "accept",
+      "discard",
+      "skip",
+      "reject",
+      "tempfailText",
+      "rejectText",
+      "async",
+      "asyncReject",
+    ],
+    ...["throw", "rejected", "string", "null", "object", "edits", "editsThenThrow", "macros"],
+  );
+  const script = fc.dictionary(fc.constantFrom(...HOOKS), action, { maxKeys: 3, noNullPrototype: true })
+    .map((entries) => Object.entries(entries).map(([hook, what]) => `${hook}=${what}`).join(";"));
+  const macros: fc.Arbitrary<Command> = fc.constantFrom(67, 77, 82, 69).map((stage): Command => ({
+    kind: "macros",
+    stage,
+    pairs: [[encoder.encode("i"), encoder.encode(`Q${stage}`)] as const],
+  }));
+  const series: fc.Arbitrary<Command[]> = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: script.map((words) => mailCommands(`${words}@client.example`, [encoder.encode("body")])),
+    },
+    {
+      weight: 1,
+      arbitrary: script.chain((words) =>
+        fc.nat({ max: 5 }).map((n) => mailCommands(`${words}@x.example`, []).slice(0, n))
+      ),
+    },
+    { weight: 1, arbitrary: macros.map((command) => [command]) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom<Command[]>([{ kind: "abort" }], [
+        { kind: "quitNewConnection" },
+        connectFrom("x"),
+      ], [{
+        kind: "helo",
+        name: encoder.encode("again"),
+      }], [{ kind: "unknown", command: encoder.encode("FROB") }]),
+    },
+  );
+  const offers = fc.constantFrom({}, { version: 2, actions: 0x3f, protocol: 0x7f }, { protocol: 0x3ff }, {
+    actions: 1,
+  });
+  const [inline, sandbox] = await Promise.all(carriers.map(({ open }) => open(SCRIPTED, uniformPolicy())));
+  let verdicts = 0;
+  try {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(series, { maxLength: 6 }),
+        script,
+        offers,
+        fc.boolean(),
+        async (list, first, offer, answerData) => {
+          const [a, b] = [new Driver(inline, 5000, answerData), new Driver(sandbox, 5000, answerData)];
+          const commands: Command[] = [
+            { kind: "negotiate", version: 6, actions: 0x1ff, protocol: 0x1fffff, ...offer },
+            connectFrom(first === "" ? "client" : first),
+            ...list.flat(),
+          ];
+          for (const command of commands) {
+            const [left, right] = await Promise.all([outcomeOf(a, command), outcomeOf(b, command)]);
+            assert.deepEqual(
+              right,
+              left,
+              `${command.kind}: ${JSON.stringify(left)} inline, ${JSON.stringify(right)} in the sandbox`,
+            );
+            if (left.some((words) => /^(?:reject|tempfail|replyCode|discard)/.test(words))) verdicts++;
+            if (left[0]?.startsWith("broke")) break;
+          }
+          await Promise.all([a.lost(), b.lost()]);
+          assert.deepEqual(b.notes.failures, a.notes.failures);
+          assert.deepEqual(
+            b.notes.mails.map(comparable),
+            a.notes.mails.map(comparable),
+          );
+        },
+      ),
+      { numRuns: 300 },
+    );
+  } finally {
+    await Promise.all([inline.close(), sandbox.close()]);
+  }
+  assert(verdicts > 50, `only ${verdicts} verdicts`);
+});
+
+async function outcomeOf(driver: Driver, command: Command): Promise<string[]> {
+  try {
+    return repliesIn(await driver.bytes(command));
+  } catch (error) {
+    return [`broke: ${error instanceof Error ? error.message : error}`];
+  }
+}
+
+/** On the wire accept and continue are the same at the end of a message, so a sandbox cannot tell them apart. */
+function comparable(report: MailReport): MailReport {
+  const accepted = report.stage === "endOfMessage" && report.verdict === "accept" &&
+    report.failure === undefined;
+  return { ...report, ms: 0, verdict: accepted ? "continue" : report.verdict };
+}

@@ -1,0 +1,44 @@
+/** Sandboxes for tests: a filter given as source text, short pauses, everything logged kept. */
+import { workerPermissions } from "../../src/links/sandbox/permissions.ts";
+import { SandboxLink, type SandboxOptions } from "../../src/links/sandbox/sandbox_link.ts";
+import type { CellSetup } from "../../src/links/sandbox/cell.ts";
+import { uniformPolicy } from "../../src/session/policy.ts";
+
+/** Where the runtime's own modules are: what a sandbox must be able to read. */
+export const SOURCE: string = new URL("../../src", import.meta.url).pathname;
+
+/** A log line. */
+export interface Event {
+  readonly level: string;
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Makes a link for a filter in one module. */
+export function sandboxOf(
+  source: string,
+  setup: Partial<CellSetup> = {},
+  options: Partial<Omit<SandboxOptions, "setup">> = {},
+): { readonly link: SandboxLink; readonly events: Event[] } {
+  const events: Event[] = [];
+  const url = "https://filter.example/mod.js";
+  const link = new SandboxLink({
+    instances: 1,
+    now: () => performance.now(),
+    log: { event: (level, message, fields = {}) => void events.push({ level, message, fields }) },
+    ...options,
+    setup: {
+      name: "f",
+      code: { entry: url, modules: [{ url, kind: "js", source }], redirects: {} },
+      options: {},
+      policy: uniformPolicy(),
+      limits: { headers: 1 << 20, body: 64 << 20, recipients: 100, frame: 1 << 20 },
+      bufferLimit: 64 << 20,
+      permissions: workerPermissions({}, [SOURCE]),
+      heapMiB: 64,
+      startTimeout: 10_000,
+      ...setup,
+    },
+  });
+  return { link, events };
+}
