@@ -66,7 +66,7 @@ export function serveFlags(read: ReadConfig, { cwd, compiled }: FlagsOptions): F
       );
       continue;
     }
-    add("read", ...runtimeSource(filter));
+    add("read", ...runtimeSource(filter, compiled));
     const grants = grantsOf(filter, base);
     for (const right of RIGHTS) if (grants[right].length > 0) add(right, ...grants[right]);
   }

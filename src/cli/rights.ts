@@ -20,8 +20,9 @@ export function grantsOf({ permissions }: FilterConfig, base: URL): Permissions 
   return { ...permissions, read: whole(permissions.read), write: whole(permissions.write) };
 }
 
-/** The folders of the program's own modules that a sandbox of this filter loads. */
-export function runtimeSource({ use }: FilterConfig): string[] {
+/** The folders of the program's own modules that a sandbox of this filter loads; a compiled program has them in itself. */
+export function runtimeSource({ use }: FilterConfig, compiled: boolean = Deno.build.standalone): string[] {
+  if (compiled) return [];
   const root = new URL("../../", import.meta.url);
   const folders = use.kind === "bundled" ? ["src", `filters/${use.name}`] : ["src"];
   return folders.map((folder) => pathOfUrl(new URL(folder, root)));
