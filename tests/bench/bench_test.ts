@@ -3,6 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { buildLibmilter, buildLoad, missingCompiler } from "./build.ts";
+import { measureCost } from "./cost.ts";
 import { type Job, JOBS } from "./jobs.ts";
 import { type LoadResult, runLoad } from "./measure.ts";
 import { libmilterPeer, millracePeer, type Peer } from "./peers.ts";
@@ -77,8 +78,22 @@ Deno.test("libmilter peer answers every job, as both MTAs ask", { ignore: !!noLi
   await answersEveryJob(t, await libmilterPeer(folder));
 });
 
-Deno.test("millrace answers every job, as both MTAs ask", { ignore: !!noCompiler }, async (t) => {
-  await answersEveryJob(t, await millracePeer("warn", []));
+for (const isolation of ["none", "sandbox"] as const) {
+  Deno.test(
+    `millrace answers every job, as both MTAs ask, isolation: ${isolation}`,
+    { ignore: !!noCompiler },
+    (t) => answersEveryJob(t, millracePeer({ isolation })),
+  );
+}
+
+Deno.test("the cost of a sandbox: what was measured is there", { ignore: !!noCompiler }, async () => {
+  const effort = { rounds: 1, seconds: 0.2, warmup: 0.1, pin: false, retries: 0, loadOptions: [] };
+  const rows = await measureCost(load, effort, folder);
+  assert.deepEqual(rows.map(({ name }) => name), ["inline", "sandbox × 1", "sandbox × 2", "sandbox × 4"]);
+  for (const { started, ready, idle, loaded } of rows) {
+    assert.ok(started.least > ready.least && ready.least >= 0);
+    assert.ok(idle.least > 10_000 && loaded.least > 10_000, "KiB");
+  }
 });
 
 Deno.test("load generator waits for one reply to each command", { ignore: !!noLibmilter }, async () => {

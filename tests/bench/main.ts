@@ -5,13 +5,17 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { buildLoad, missingCompiler } from "./build.ts";
+import { costTable, measureCost } from "./cost.ts";
 import { DEFAULT_JOBS, type Job, JOBS } from "./jobs.ts";
 import { type Case, type Effort, measure, type Row } from "./measure.ts";
 import { libmilterPeer, millracePeer, type Peer } from "./peers.ts";
 import { CommandError, proc } from "./process.ts";
 import { json, ratio, table } from "./report.ts";
 
-const HELP = `Measures millrace beside a libmilter filter in C, with a load generator of its own.
+const PEERS = ["inline", "sandbox", "libmilter"] as const;
+
+const HELP =
+  `Measures millrace, inline and sandboxed, beside a libmilter filter in C, with a load generator of its own.
 
   --jobs LIST          of ${JOBS.map((job) => job.name).join(", ")} (${DEFAULT_JOBS.join(",")})
   --transports LIST    of tcp, unix (tcp,unix)
@@ -25,7 +29,9 @@ const HELP = `Measures millrace beside a libmilter filter in C, with a load gene
   --real-tcp           Nagle's algorithm and delayed ACKs as MTAs have them; without it the load generator keeps
                        such stalls out, which is in favour of libmilter
   --per-connection N   mails before a connection is opened anew (100; 0: never)
-  --peers LIST         of millrace, libmilter (both)
+  --peers LIST         of ${PEERS.join(", ")} (all); ratios are over the last one
+  --instances N        sandboxes side by side (1)
+  --cost               instead: what a sandbox costs, start time and memory with 1, 2 and 4 of them
   --log LEVEL          millrace's log level (warn, as libmilter logs no mails; info: a line for each mail)
   --deno-flags FLAGS   further flags for millrace's deno, separated by blanks, for example "--cpu-prof"
   --json FILE          write all figures to FILE
@@ -46,7 +52,9 @@ interface Options {
   readonly connections: readonly number[];
   readonly dialect: Case["dialect"];
   readonly effort: Effort;
-  readonly peers: readonly string[];
+  readonly peers: readonly (typeof PEERS)[number][];
+  readonly instances: number;
+  readonly cost: boolean;
   readonly log: string;
   readonly denoFlags: readonly string[];
   readonly json: string | undefined;
@@ -78,10 +86,10 @@ function readOptions(args: readonly string[]): Options | "help" {
     "seconds",
     "per-connection",
   ] as const;
-  const more = ["peers", "log", "deno-flags", "json"] as const;
+  const more = ["peers", "instances", "log", "deno-flags", "json"] as const;
   const given = parseArgs([...args], {
     string: [...texts, ...more],
-    boolean: ["quick", "quiet", "pin", "real-tcp", "help"],
+    boolean: ["quick", "quiet", "pin", "real-tcp", "cost", "help"],
     unknown(name) {
       throw new UsageError(`"${name}" is no option of the benchmark; --help lists them`);
     },
@@ -110,9 +118,9 @@ function readOptions(args: readonly string[]): Options | "help" {
       retries: given.quiet ? 5 : 0,
       loadOptions,
     },
-    peers: listOf(given.peers ?? "millrace,libmilter").map((name) =>
-      oneOf("peers", name, ["millrace", "libmilter"])
-    ),
+    peers: listOf(given.peers ?? PEERS.join()).map((name) => oneOf("peers", name, PEERS)),
+    instances: positive("instances", given.instances ?? "1", 1),
+    cost: given.cost,
     log: oneOf("log", given.log ?? "warn", ["debug", "info", "warn", "error"]),
     denoFlags: (given["deno-flags"] ?? "").split(" ").filter(Boolean),
     json: given.json,
@@ -148,14 +156,16 @@ function conditions({ dialect, effort, log }: Options): string {
   ].join("; ");
 }
 
+function peerNamed(name: (typeof PEERS)[number], options: Options, folder: string): Promise<Peer> | Peer {
+  if (name === "libmilter") return libmilterPeer(folder);
+  const { log: logLevel, denoFlags, instances } = options;
+  return millracePeer({ isolation: name === "inline" ? "none" : "sandbox", instances, logLevel, denoFlags });
+}
+
 async function run(options: Options, folder: string): Promise<void> {
   const program = await buildLoad(folder);
   const peers: Peer[] = [];
-  for (const name of options.peers) {
-    peers.push(
-      name === "millrace" ? await millracePeer(options.log, options.denoFlags) : await libmilterPeer(folder),
-    );
-  }
+  for (const name of options.peers) peers.push(await peerNamed(name, options, folder));
   const about = {
     machine: machine(),
     versions: peers.map((peer) => peer.version),
@@ -167,15 +177,23 @@ async function run(options: Options, folder: string): Promise<void> {
   for (const what of cases(options)) {
     const row = await measure(program, peers, what, options.effort, folder);
     rows.push(row);
-    const first = ratio(row, peers[0].name, peers[1]?.name ?? "");
-    const rate = row.samples.get(peers[0].name)!.map((sample) => Math.round(sample.load.rate)).join(", ");
-    console.error(
-      `${what.job.name} ${what.transport} ${what.connections}: ${rate} mails/s` +
-        (first ? `, × ${first.median.toFixed(2)}` : ""),
-    );
+    const rates = peers.map(({ name }) => {
+      const over = ratio(row, name, peers[peers.length - 1].name)!.median.toFixed(2);
+      return `${name} ${
+        row.samples.get(name)!.map(({ load }) => Math.round(load.rate)).join(", ")
+      } (${over})`;
+    });
+    console.error(`${what.job.name} ${what.transport} ${what.connections}: mails/s ${rates.join("; ")}`);
   }
   console.log(`\n${table(rows, peers.map((peer) => peer.name))}`);
   if (options.json) await Deno.writeTextFile(options.json, json(rows, about));
+}
+
+async function printCost({ effort, json: file }: Options, folder: string): Promise<void> {
+  const about = { machine: machine(), date: new Date().toISOString() };
+  const rows = await measureCost(await buildLoad(folder), effort, folder);
+  console.log(`${about.machine}\n\n${costTable(rows)}`);
+  if (file) await Deno.writeTextFile(file, `${JSON.stringify({ ...about, rows }, null, 2)}\n`);
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -192,7 +210,7 @@ async function main(args: readonly string[]): Promise<number> {
     }
     const folder = await Deno.makeTempDir({ prefix: "millrace-bench-" });
     try {
-      await run(options, folder);
+      await (options.cost ? printCost(options, folder) : run(options, folder));
     } finally {
       await Deno.remove(folder, { recursive: true });
     }

@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { IMPORT_MAP, MAIN, run } from "../helpers/program.ts";
 import { buildLibmilter } from "./build.ts";
 import type { Job } from "./jobs.ts";
-import { output, type Server, type Socket, startServer } from "./process.ts";
+import { CommandError, output, type Server, type Socket, startServer } from "./process.ts";
 
 /** A milter that can be started for a job. */
 export interface Peer {
@@ -21,36 +22,67 @@ export interface Peer {
 }
 
 const here = import.meta.dirname!;
-const root = new URL("../..", import.meta.url).pathname;
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+/** Where millrace runs its filter. */
+export type Isolation = "none" | "sandbox";
+
+/** How millrace is set up. */
+export interface MillraceOptions {
+  readonly isolation: Isolation;
+  /** Sandboxes side by side, 1 by default. */
+  readonly instances?: number;
+  /** `warn` by default: libmilter logs no mails either; `info` shows what the log costs. */
+  readonly logLevel?: string;
+  /** Further flags for deno, for example `--cpu-prof`. */
+  readonly denoFlags?: readonly string[];
+}
 
 /**
- * millrace itself, through its command line, one inline filter, as an administrator would start it.
- *
- * @param logLevel `warn` by default: libmilter logs no mails either; `info` shows what the log costs
- * @param extra flags for deno, for example `--cpu-prof`
+ * millrace itself, as an administrator would start it: the filter is locked, then served under what `millrace flags`
+ * prints. Its name is `inline` or `sandbox`.
  */
-export async function millracePeer(logLevel: string, extra: readonly string[]): Promise<Peer> {
-  const imports = await output(Deno.execPath(), ["task", "--quiet", "imports"], root);
-  const flags = imports.split(/\s+/).filter(Boolean);
+export function millracePeer(options: MillraceOptions): Peer {
+  const { isolation, instances = 1, logLevel = "warn", denoFlags = [] } = options;
+  const name = isolation === "none" ? "inline" : "sandbox";
   return {
-    name: "millrace",
-    version: `millrace on Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`,
+    name,
+    version: `${name}: millrace on Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`,
     async start(job, socket, folder, processors) {
-      const config = `${folder}/${job.name}-${socket.transport}.yaml`;
+      const own = await Deno.makeTempDir({ dir: folder, prefix: `${name}-` });
+      const config = `${own}/millrace.yaml`;
       await Deno.writeTextFile(
         config,
-        `listen: "${socket.spec}"\nlog: { level: ${logLevel} }\nfilters:\n  - use: "${here}/filters/${job.filter}"\n`,
+        `listen: "${socket.spec}"
+log: { level: ${logLevel}, format: json }
+filters:
+  - use: "${here}/filters/${job.filter}"
+    isolation: ${isolation}
+${isolation === "sandbox" ? `    instances: ${instances}\n` : ""}`,
       );
-      const permissions = ["--no-prompt", "--allow-net", "--allow-read", "--allow-write"];
-      const program = [`${root}src/cli/main.ts`, "serve", "-c", config];
+      if (isolation === "sandbox") {
+        const read = `--allow-read=${own},${here}/filters,${ROOT}src`;
+        await millrace(["--no-prompt", read, `--allow-write=${own}`], "lock", config);
+      }
+      const flags = (await millrace(["--no-prompt", `--allow-read=${config}`], "flags", config)).trim();
       return startServer(
         Deno.execPath(),
-        ["run", ...flags, ...permissions, ...extra, ...program],
+        [
+          ...["run", "--no-check", "--quiet", ...IMPORT_MAP, ...flags.split("\n"), ...denoFlags],
+          ...[MAIN, "serve", "-c", config],
+        ],
         socket,
-        { cwd: root, processors },
+        { cwd: own, processors },
       );
     },
   };
+}
+
+/** Runs a command of millrace to its end; gives its output. */
+async function millrace(flags: readonly string[], name: string, config: string): Promise<string> {
+  const { code, out, err } = await run(flags, [name, "-c", config]);
+  if (code === 0) return out;
+  throw new CommandError(`"millrace ${name} -c ${config}" ended with ${code}:\n${err.trim()}`);
 }
 
 /** The C filter on Debian's libmilter, `peers/libmilter.c`, built in `folder`. */

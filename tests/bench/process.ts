@@ -80,6 +80,10 @@ export interface Server {
    * @throws {CommandError} if `work` does
    */
   watch<T>(work: () => Promise<T>): Promise<T>;
+  /** From the start of the process until its socket answered, ms. */
+  readonly startedAfter: number;
+  /** The end of what it has written to its standard error, 4,000 characters at most. */
+  said(): string;
 }
 
 /** Where a server listens. */
@@ -140,6 +144,7 @@ export async function startServer(
   { cwd, end = "SIGTERM", processors }: StartOptions = {},
 ): Promise<Server> {
   const [first, ...rest] = bound(processors, [program, ...args]);
+  const began = performance.now();
   const child = new Deno.Command(first, {
     args: rest,
     cwd,
@@ -176,9 +181,11 @@ export async function startServer(
       );
     }
   }
-  for (let tries = 0; tries < 400 && !ended; tries++) {
-    if (await answers(socket.spec)) return { pid: child.pid, stop, watch };
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  while (performance.now() - began < 20_000 && !ended) {
+    if (await answers(socket.spec)) {
+      return { pid: child.pid, stop, watch, startedAfter: performance.now() - began, said: () => said };
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
   await stop();
   throw new CommandError(`"${program} ${args.join(" ")}" did not listen on ${socket.spec}:\n${said.trim()}`);

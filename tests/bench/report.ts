@@ -68,13 +68,17 @@ function integer(value: number): string {
 }
 
 /** A value with half its range in percent of it: `12,345 ±3%`. */
-function withSpread({ median, least, most }: Spread): string {
+export function withSpread({ median, least, most }: Spread): string {
   const half = Math.round((most - least) / 2 / median * 100);
   return `${integer(median)} ±${half}%`;
 }
 
 /** Lays out cells in Markdown; the first `left` columns are aligned to the left. */
-function markdown(head: readonly string[], lines: readonly (readonly string[])[], left: number): string {
+export function markdown(
+  head: readonly string[],
+  lines: readonly (readonly string[])[],
+  left: number,
+): string {
   const widths = head.map((title, i) => Math.max(title.length, ...lines.map((line) => line[i].length)));
   const text = (cells: readonly string[]) =>
     `| ${cells.map((c, i) => i < left ? c.padEnd(widths[i]) : c.padStart(widths[i])).join(" | ")} |`;
@@ -82,9 +86,9 @@ function markdown(head: readonly string[], lines: readonly (readonly string[])[]
   return [text(head), rule, ...lines.map(text)].join("\n");
 }
 
-/** The table. Of each pair the first is `main`, then the other peers in order; ratios are `main` over each other. */
+/** The table, peers in their order; ratios are over the last peer. */
 export function table(rows: readonly Row[], peers: readonly string[]): string {
-  const [main, ...others] = peers;
+  const others = peers.slice(0, -1), base = peers[peers.length - 1];
   const each = (row: Row, show: (figures: Figures) => string) =>
     peers.map((peer) => show(figures(row.samples.get(peer)!))).join(" / ");
   const head = [
@@ -92,7 +96,7 @@ export function table(rows: readonly Row[], peers: readonly string[]): string {
     "socket",
     "conns",
     ...peers.map((peer) => `${peer} mails/s`),
-    ...others.map((peer) => `× ${peer}`),
+    ...others.map((peer) => `${peer} / ${base}`),
     "p50 ms",
     "p90 ms",
     "p99 ms",
@@ -108,7 +112,7 @@ export function table(rows: readonly Row[], peers: readonly string[]): string {
     `${row.case.connections}`,
     ...peers.map((peer) => withSpread(figures(row.samples.get(peer)!).rate)),
     ...others.map((peer) => {
-      const r = ratio(row, main, peer)!;
+      const r = ratio(row, peer, base)!;
       return `${r.median.toFixed(2)} (${r.least.toFixed(2)}-${r.most.toFixed(2)})`;
     }),
     each(row, ms((f) => f.p50)),
