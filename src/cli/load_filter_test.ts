@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { z } from "zod";
 import type { FilterConfig } from "../config/schema.ts";
-import type { Filter, Log } from "../filter/mod.ts";
+import type { Filter, Log, Manifest } from "../filter/mod.ts";
 import { uniformPolicy } from "../session/policy.ts";
+import { checkOptions, readManifest } from "../session/manifest.ts";
 import { CommandError } from "./command.ts";
 import { fileUrl } from "./load_config.ts";
 import { filterUrl, loadFilter } from "./load_filter.ts";
@@ -18,7 +20,7 @@ function configOf(path: string, options: Record<string, unknown> = {}): FilterCo
     memory: 64 * 1024 ** 2,
     instances: 1,
     timeout: 1000,
-    startTimeout: 5000,
+    startTimeout: 300,
     onFailure: uniformPolicy(),
   };
 }
@@ -168,4 +170,22 @@ Deno.test("fileUrl() knows relative and absolute paths of both kinds", () => {
   assert.equal(fileUrl("/a/b.yaml", "/c").href, "file:///a/b.yaml");
   assert.equal(fileUrl("C:\\a\\b.yaml", "C:\\c").href, "file:///C:/a/b.yaml");
   assert.equal(fileUrl("b.yaml", "C:\\c").href, "file:///C:/c/b.yaml");
+});
+
+Deno.test("the schemas of zod are ones that a manifest may have", async () => {
+  const schema = z.strictObject({ size: z.int().default(3), rules: z.array(z.object({ when: z.string() })) });
+  assert.deepEqual(await checkOptions(schema, { rules: [] }), { size: 3, rules: [] });
+  await assert.rejects(
+    checkOptions(schema, { rules: [{}], more: 1 }),
+    /^FilterError: options\.rules\[0\]\.when: .*\noptions: .*more/,
+  );
+  const manifest: Manifest = { name: "m", version: "1", options: schema };
+  assert.equal(readManifest(manifest)?.options, schema);
+});
+
+Deno.test("loadFilter() gives up a filter that does not start in time", async () => {
+  assert.equal(
+    await refused("export default () => new Promise((resolve) => globalThis.endless = resolve);"),
+    "it did not start within 300ms (start_timeout)",
+  );
 });

@@ -136,7 +136,7 @@ function* samples(text: string): Generator<string> {
 Deno.test("the samples in the default configuration are right", async () => {
   const text = await Deno.readTextFile(new URL("millrace.yaml", DEPLOY));
   const configs = [...samples(text)];
-  assert.equal(configs.length, 4);
+  assert.equal(configs.length, 5);
   const filters: string[] = [];
   for (const sample of configs) {
     const config = parseConfig(sample, { file: "sample" });
@@ -147,7 +147,7 @@ Deno.test("the samples in the default configuration are right", async () => {
       assert.equal((await check(["-c", "s.yaml"], { files: { "s.yaml": sample } })).code, 0, sample);
     }
   }
-  assert.deepEqual(filters, ["rules", "rules", "footer", "my_filter"]);
+  assert.deepEqual(filters, ["rules", "rules", "footer", "my_filter", "greylist"]);
 });
 
 Deno.test("the default configuration gives the defaults as they are", async () => {
@@ -159,4 +159,50 @@ Deno.test("the default configuration gives the defaults as they are", async () =
     ),
     "deploy/millrace.yaml shows other limits than src/server/limits.ts has",
   );
+});
+
+Deno.test("check shows what is wished beside what is granted, and what a sandbox may not be given", async () => {
+  const manifest =
+    `export const manifest = { name: "scanner", version: "2.0.1", permissions: { net: ["clamd:3310"] },
+    options: { "~standard": { version: 1, vendor: "own", validate: (value) =>
+      value.clamd ? { value } : { issues: [{ message: "is missing", path: ["clamd"] }] } } } };
+  export default { message() {} };`;
+  const config = (more: string) => `listen: unix:/run/m.sock\nfilters:\n- use: ./f.ts\n${more}`;
+  await withFolder({
+    "f.ts": manifest,
+    "wrong.yaml": config("  isolation: none\n"),
+    "inline.yaml": config("  isolation: none\n  options: { clamd: here }\n"),
+  }, async (folder) => {
+    await assert.rejects(check(["-c", `${folder}/wrong.yaml`]), {
+      message: `Cannot load filter "f" (${folder}/f.ts): options.clamd: is missing`,
+      exitCode: 2,
+    });
+    const { io } = await check(["-c", `${folder}/inline.yaml`]);
+    assert.match(io.out(), /^filter f \(\.\/f\.ts\): scanner 2\.0\.1$/m);
+    assert.match(io.out(), /^ {2}runs in +the program itself, with all its rights$/m);
+    assert.doesNotMatch(io.out(), /clamd:3310/);
+  });
+  const sandboxed = `listen: unix:/run/m.sock
+filters:
+- use: bundled:rules
+  permissions: { env: [LANG], net: [127.0.0.1:25] }
+  options: { rules: [{ add_header: { name: X-A, value: b } }] }
+`;
+  const { io } = await check(["--json", "-c", "s.yaml"], { files: { "s.yaml": sandboxed } });
+  const [rules] = JSON.parse(io.out()).filters;
+  assert.equal(rules.isolation, "sandbox");
+  assert.deepEqual(rules.permissions.filter(({ granted }: { granted: boolean }) => granted), [
+    { right: "net", value: "127.0.0.1:25", wished: false, granted: true },
+    { right: "env", value: "LANG", wished: false, granted: true },
+  ]);
+});
+
+Deno.test("check says in which way a filter does not start in its sandbox", async () => {
+  const rules = "listen: unix:/run/m.sock\nfilters:\n- use: bundled:NAME\n  options: {}\n";
+  await assert.rejects(check(["-c", "s.yaml"], { files: { "s.yaml": rules.replace("NAME", "nothing") } }), {
+    message: 'Cannot load filter "nothing" (bundled:nothing): no such filter is bundled',
+  });
+  await assert.rejects(check(["-c", "s.yaml"], { files: { "s.yaml": rules.replace("NAME", "footer") } }), {
+    message: /^Cannot load filter "footer" \(bundled:footer\): its function failed: .*text/,
+  });
 });
