@@ -49,7 +49,7 @@ export interface WishedPermissions {
  *
  * export const manifest: Manifest = { name: "mark", version: "1.0.0", options };
  *
- * export default function (env: FilterEnv): Filter {
+ * export default function mark(env: FilterEnv): Filter {
  *   const { header } = env.options as z.output<typeof options>;
  *   return { message: (_mail, { addHeader }) => addHeader(header, "yes") };
  * }
