@@ -1,6 +1,7 @@
 /** Sandboxes for tests: a filter given as source text, short pauses, everything logged kept. */
 import { workerPermissions } from "../../src/links/sandbox/permissions.ts";
 import { SandboxLink, type SandboxOptions } from "../../src/links/sandbox/sandbox_link.ts";
+import type { PinnedGraph } from "../../src/links/sandbox/messages.ts";
 import type { CellSetup } from "../../src/links/sandbox/cell.ts";
 import { uniformPolicy } from "../../src/session/policy.ts";
 
@@ -16,7 +17,7 @@ export interface Event {
 
 /** Makes a link for a filter in one module. */
 export function sandboxOf(
-  source: string,
+  source: string | PinnedGraph,
   setup: Partial<CellSetup> = {},
   options: Partial<Omit<SandboxOptions, "setup">> = {},
 ): { readonly link: SandboxLink; readonly events: Event[] } {
@@ -29,7 +30,9 @@ export function sandboxOf(
     ...options,
     setup: {
       name: "f",
-      code: { entry: url, modules: [{ url, kind: "js", source }], redirects: {} },
+      code: typeof source === "string"
+        ? { entry: url, modules: [{ url, kind: "js", source }], redirects: {} }
+        : source,
       options: {},
       policy: uniformPolicy(),
       limits: { headers: 1 << 20, body: 64 << 20, recipients: 100, frame: 1 << 20 },
