@@ -4,8 +4,14 @@
  * @module
  */
 import type { FilterDescription } from "../../session/filter_module.ts";
-import type { FailureKind } from "../../session/policy.ts";
-import { FromInmate, type InmateSetup, Vitals, type WardenOrder, type WardenReport } from "./messages.ts";
+import {
+  type CellEnd,
+  FromInmate,
+  type InmateSetup,
+  Vitals,
+  type WardenOrder,
+  type WardenReport,
+} from "./messages.ts";
 import { type Guarded, memoryGuard } from "./memory_guard.ts";
 import type { WorkerPermissions } from "./permissions.ts";
 import { ringMemory, RingReader, RingWriter } from "./ring.ts";
@@ -15,12 +21,6 @@ const RING = 1 << 20;
 
 /** Drains in a row, without a wait, before other work gets its turn. */
 const BUSY_TURNS = 8;
-
-/** Why a cell ended. */
-export interface CellEnd {
-  readonly kind: FailureKind;
-  readonly message: string;
-}
 
 /** What a cell tells the link that owns it. */
 export interface CellOwner {

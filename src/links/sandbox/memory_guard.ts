@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { CellEnd } from "./cell.ts";
+import type { CellEnd } from "./messages.ts";
 
 /** A sandbox as the guard sees it. */
 export interface Guarded {

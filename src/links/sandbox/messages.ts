@@ -6,7 +6,7 @@
  * @module
  */
 import type { FilterDescription } from "../../session/filter_module.ts";
-import type { FailurePolicy } from "../../session/policy.ts";
+import type { FailureKind, FailurePolicy } from "../../session/policy.ts";
 import type { MailLimits } from "../../session/plan.ts";
 
 /** Records from the runtime to the sandbox. */
@@ -113,3 +113,9 @@ export type WardenReport =
   | { readonly kind: "load-failed"; readonly message: string }
   | { readonly kind: "memory"; readonly message: string }
   | { readonly kind: "exit"; readonly message: string };
+
+/** Why a cell ended. */
+export interface CellEnd {
+  readonly kind: FailureKind;
+  readonly message: string;
+}

@@ -29,7 +29,8 @@ import {
   verdictOf,
 } from "../../session/policy.ts";
 import { HOOK_OF_COMMAND } from "../../session/wants.ts";
-import type { Cell, CellEnd } from "./cell.ts";
+import type { Cell } from "./cell.ts";
+import type { CellEnd } from "./messages.ts";
 import { ToInmate } from "./messages.ts";
 import { Prelude } from "./prelude.ts";
 import { agreementWithout, RelayReplies } from "./relay_replies.ts";

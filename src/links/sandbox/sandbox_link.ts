@@ -9,8 +9,8 @@ import { ProtocolError } from "../../protocol/mod.ts";
 import type { FilterDescription } from "../../session/filter_module.ts";
 import type { SessionHost } from "../../session/plan.ts";
 import type { FailurePolicy } from "../../session/policy.ts";
-import { Cell, type CellEnd, type CellOwner, type CellSetup } from "./cell.ts";
-import { type FailureNote, FromInmate, type LogNote, type RefusalNote } from "./messages.ts";
+import { Cell, type CellOwner, type CellSetup } from "./cell.ts";
+import { type CellEnd, type FailureNote, FromInmate, type LogNote, type RefusalNote } from "./messages.ts";
 import { RefusalBook } from "./refusal_book.ts";
 import { RelaySession, type Supply } from "./relay_session.ts";
 
