@@ -36,7 +36,7 @@ export const SPINS: readonly Attack[] = [
   spin(
     "spin in microtasks",
     "a chain of promises without end",
-    inHook(`const next = () => Promise.resolve().then(next); await next();`),
+    inHook(`const next = () => { Promise.resolve().then(next); }; next(); await new Promise(() => {});`),
   ),
   spin(
     "spin in a getter",
@@ -53,7 +53,9 @@ export const SPINS: readonly Attack[] = [
   spin(
     "spin in a sort",
     "a sort that is not interrupted by itself",
-    inHook(`Array.from({ length: 4e6 }, Math.random).sort(() => { for (;;); });`),
+    inHook(
+      `Array.from({ length: 1e4 }, Math.random).sort((a, b) => { let n = 0; while (n < 1e6) n++; return a - b; });`,
+    ),
   ),
   spin(
     "spin in WebAssembly",
@@ -109,7 +111,7 @@ export const FILLS: readonly Attack[] = [
     "strings",
     "texts without end",
     inHook(
-      `let a = [], i = 0; for (;;) a.push("x".repeat(1e5) + i++ + Math.random().toString().repeat(1000));`,
+      `const a = []; for (let i = 0;; i++) a.push(JSON.stringify([String(i).repeat(1e5)]));`,
     ),
   ),
   fill(

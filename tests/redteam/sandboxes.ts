@@ -2,11 +2,22 @@
 import { workerPermissions } from "../../src/links/sandbox/permissions.ts";
 import { SandboxLink, type SandboxOptions } from "../../src/links/sandbox/sandbox_link.ts";
 import type { PinnedGraph } from "../../src/links/sandbox/messages.ts";
-import type { CellSetup } from "../../src/links/sandbox/cell.ts";
+import type { Cell, CellSetup } from "../../src/links/sandbox/cell.ts";
 import { uniformPolicy } from "../../src/session/policy.ts";
 
 /** Where the runtime's own modules are: what a sandbox must be able to read. */
 export const SOURCE: string = new URL("../../src", import.meta.url).pathname;
+
+/** Waits until a sandbox of the filter is up. @throws {Error} if none is in time. */
+export async function ready(link: SandboxLink, ms = 10_000): Promise<Cell> {
+  for (const until = performance.now() + ms; performance.now() < until;) {
+    const cell = link.acquire();
+    if (cell instanceof Promise) await cell.catch(() => {});
+    else if ("ready" in cell) return cell;
+    else await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  throw new Error(`no sandbox of ${link.name} came up within ${ms} ms`);
+}
 
 /** A log line. */
 export interface Event {

@@ -21,6 +21,7 @@ import {
   SMFIC,
   SMFIP,
 } from "../../protocol/mod.ts";
+import type { Verdict } from "../../filter/mod.ts";
 import { ReplyCheck } from "./reply_check.ts";
 
 /** Bytes of the edits of one mail, a new body included. */
@@ -174,4 +175,21 @@ export function agreementWithout(offer: Options): Agreement {
     SMFIP.NOBODY | SMFIP.NOUNKNOWN;
   const version = Math.min(6, offer.version);
   return { version, actions: 0, protocol: nothing & offer.protocol, macros: [], dataSize: DATA_SIZE };
+}
+
+/** A command that waits for its answer. */
+export interface Waiting {
+  readonly code: number;
+  readonly out: FrameWriter;
+  readonly resolve: () => void;
+  /** The mail is decided, or the connection accepted: the answer moves nothing. */
+  readonly passive: boolean;
+  /** The frame, while there is no sandbox yet to send it to. */
+  readonly unsent?: Uint8Array;
+}
+
+/** What a final reply means; `code` is that of its text, if it has one. */
+export function verdictKind(reply: Reply, code: number | undefined): Verdict["kind"] {
+  if (reply.kind === "replyCode") return code! < 500 ? "tempfail" : "reject";
+  return reply.kind as Verdict["kind"];
 }

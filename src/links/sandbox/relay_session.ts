@@ -33,7 +33,7 @@ import type { Cell } from "./cell.ts";
 import type { CellEnd } from "./messages.ts";
 import { ToInmate } from "./messages.ts";
 import { Prelude } from "./prelude.ts";
-import { agreementWithout, RelayReplies } from "./relay_replies.ts";
+import { agreementWithout, RelayReplies, verdictKind, type Waiting } from "./relay_replies.ts";
 import { RelayReport } from "./relay_report.ts";
 
 /** Where a session gets its sandbox from. */
@@ -54,15 +54,6 @@ const MOST_FAILURES = 4;
 const NOTHING = new Uint8Array(0);
 const encoder = new TextEncoder();
 
-/** A command that waits for its answer. */
-interface Waiting {
-  readonly code: number;
-  readonly out: FrameWriter;
-  readonly resolve: () => void;
-  /** The mail is decided, or the connection accepted: the answer moves nothing. */
-  readonly passive: boolean;
-}
-
 /** A relayed connection. */
 export class RelaySession implements LinkSession {
   readonly #supply: Supply;
@@ -82,6 +73,8 @@ export class RelaySession implements LinkSession {
   /** Why the connection was negotiated without a sandbox: none can take over before the next one. */
   #blind: CellEnd | undefined;
   #cell: Cell | undefined;
+  /** A sandbox that was late at the negotiation: the connection goes on without it. */
+  #late: Cell | undefined;
   #id = 0;
   #waiting: Waiting | undefined;
   /** The mail has failed at a stage that is not answered. */
@@ -142,7 +135,10 @@ export class RelaySession implements LinkSession {
     }
     this.#waiting = undefined;
     this.#replies.dropEdits();
-    if (cell !== undefined && waiting !== undefined) {
+    if (waiting?.code === SMFIC.OPTNEG) {
+      if (cell !== undefined) this.#abandon(cell, end);
+      if (waiting.unsent !== undefined) this.#prelude.see(SMFIC.OPTNEG, waiting.unsent);
+    } else if (cell !== undefined && waiting !== undefined) {
       this.#replies.passOver(waiting.code);
       cell.send(ToInmate.EXPIRE, this.#id, encoder.encode(String(ms)));
       this.#supply.overdue(cell, end, () => this.#cell === cell && this.#replies.behind);
@@ -168,8 +164,17 @@ export class RelaySession implements LinkSession {
     return new Promise<void>((resolve) => this.#left = resolve);
   }
 
+  /** Leaves a sandbox that has not even negotiated in time; it must still show that it is alive. */
+  #abandon(cell: Cell, end: CellEnd): void {
+    this.#cell = undefined;
+    this.#late = cell;
+    cell.send(ToInmate.LOST, this.#id, NOTHING);
+    this.#supply.overdue(cell, end, () => this.#late === cell);
+  }
+
   /** Reply frames from the sandbox. @throws {ProtocolError} if they are not legal: the sandbox is to be ended. */
   replied(payload: Uint8Array): void {
+    if (this.#late !== undefined) return;
     this.#replies.take(
       payload,
       () => this.#waiting?.code,
@@ -204,6 +209,11 @@ export class RelaySession implements LinkSession {
 
   /** The sandbox has done with the lost connection. @throws {ProtocolError} if it is not lost. */
   leave(): void {
+    if (this.#late !== undefined) {
+      this.#supply.detach(this.#late, this.#id);
+      this.#late = undefined;
+      return;
+    }
     if (this.#state !== State.CLOSED) {
       throw new ProtocolError("wrong-stage", "The sandbox says goodbye to a connection that goes on");
     }
@@ -214,6 +224,10 @@ export class RelaySession implements LinkSession {
 
   /** The sandbox has ended: what it was asked is answered by policy. */
   orphaned(end: CellEnd): void {
+    if (this.#late !== undefined) {
+      this.#late = undefined;
+      return;
+    }
     this.#cell = undefined;
     this.#replies.restart();
     this.#left?.();
@@ -242,7 +256,7 @@ export class RelaySession implements LinkSession {
     }
     const kept = bytes.slice();
     return new Promise<void>((resolve) => {
-      const waiting: Waiting = { code, out, resolve, passive: false };
+      const waiting: Waiting = { code, out, resolve, passive: false, unsent: kept };
       this.#waiting = waiting;
       supplied.then((cell) => {
         // The deadline has passed meanwhile, or the connection is gone.
@@ -279,6 +293,11 @@ export class RelaySession implements LinkSession {
       this.#fail(end, code, out);
       return;
     }
+    this.#goBlind(end, out);
+  }
+
+  /** Negotiates in place of the filter: only MAIL is asked for, and the policy answers it. */
+  #goBlind(end: CellEnd, out: FrameWriter): void {
     this.#blind = end;
     const agreement = agreementWithout(this.#prelude.offer!);
     this.#replies.agreement = agreement;
@@ -342,6 +361,10 @@ export class RelaySession implements LinkSession {
 
   /** The one way a sandbox's failure becomes an answer. `out` undefined: nothing is asked right now. */
   #fail(end: CellEnd, code: number, out: FrameWriter | undefined): void {
+    if (code === SMFIC.OPTNEG && out !== undefined) {
+      this.#goBlind(end, out);
+      return;
+    }
     const failure = this.#failure(end, HOOK_OF_COMMAND.get(code) ?? "");
     this.#host.failure(failure);
     if (out === undefined || !this.#wants(code)) this.#deferred = failure;
@@ -354,11 +377,6 @@ export class RelaySession implements LinkSession {
 
   #conclude(failure: Failure, code: number, out: FrameWriter): void {
     this.#report.failure = failure;
-    if (code === SMFIC.OPTNEG) {
-      // Nothing was negotiated, so nothing can be answered: the MTA's own default action decides.
-      this.#state = State.CLOSED;
-      return;
-    }
     const verdict = verdictOf(failure.outcome).kind;
     if (code === SMFIC.UNKNOWN && verdict === "accept") {
       out.simple(SMFIR.CONTINUE);
@@ -376,9 +394,4 @@ export class RelaySession implements LinkSession {
   #wants(code: number): boolean {
     return wantsReply(code, this.#replies.agreement?.protocol ?? 0);
   }
-}
-
-function verdictKind(reply: Reply, code: number | undefined): Verdict["kind"] {
-  if (reply.kind === "replyCode") return code! < 500 ? "tempfail" : "reject";
-  return reply.kind as Verdict["kind"];
 }

@@ -1,8 +1,8 @@
 // A filter's sandboxes over time: they die, are replaced, held back, shared, and their forgeries are seen.
 import assert from "node:assert/strict";
-import { connectFrom, Driver, mailCommands } from "../../../tests/redteam/driver.ts";
+import { connectFrom, Driver, mailCommands, repliesIn } from "../../../tests/redteam/driver.ts";
 import { SCRIPTED, WHOLE } from "../../../tests/redteam/filters.ts";
-import { sandboxOf } from "../../../tests/redteam/sandboxes.ts";
+import { ready, sandboxOf } from "../../../tests/redteam/sandboxes.ts";
 import { encodeReply, FrameWriter, type Reply } from "../../protocol/mod.ts";
 import { type Outcome, uniformPolicy } from "../../session/policy.ts";
 import type { Cell } from "./cell.ts";
@@ -20,16 +20,6 @@ function cellOf(link: SandboxLink): Cell {
 
 function kill(link: SandboxLink): void {
   cellOf(link).end({ kind: "crash", message: "killed by the test" });
-}
-
-/** Waits for a sandbox that is up. */
-async function up(link: SandboxLink): Promise<Cell> {
-  for (;;) {
-    const cell = link.acquire();
-    if (cell instanceof Promise) return await cell;
-    if ("ready" in cell) return cell;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 for (const outcome of ["tempfail", "accept", "reject"] as const satisfies readonly Outcome[]) {
@@ -59,7 +49,7 @@ for (const outcome of ["tempfail", "accept", "reject"] as const satisfies readon
       }
       await driver.say({ kind: "abort" });
       // The same MTA connection goes on in the new sandbox, which was told of CONNECT and HELO.
-      await up(link);
+      await ready(link);
       const next = await driver.mail();
       assert.equal(next.at(-1), "continue");
       assert(next.some((words) => /X-Macros .*helo\.example/.test(words)), next.join("\n"));
@@ -96,7 +86,7 @@ Deno.test("a verdict of a replayed CONNECT holds for the mail that is waited for
   assert.deepEqual((await driver.begin()).slice(1), ["continue"]);
   await new Promise((resolve) => setTimeout(resolve, 1600));
   kill(link);
-  await up(link);
+  await ready(link);
   const [mail, rcpt, , , , , end] = mailCommands("a@client.example", [encoder.encode("x")]);
   const replies = [...await driver.say(mail), ...await driver.say(rcpt), ...await driver.say(end)];
   assert.deepEqual(replies, ["reject"]);
@@ -110,13 +100,13 @@ Deno.test("a filter that fails again and again is held back with growing pauses,
   const driver = new Driver(link);
   await driver.begin();
   for (let i = 0; i < 5; i++) {
-    await up(link);
+    await ready(link);
     kill(link);
   }
   assert.deepEqual(await driver.mail(), ["tempfail"]);
   assert.equal(driver.notes.failures.at(-1)?.kind, "unavailable");
   assert.match(driver.notes.failures.at(-1)?.message ?? "", /held back.*killed by the test/);
-  await up(link);
+  await ready(link);
   await driver.say({ kind: "abort" });
   assert.equal((await driver.mail()).at(-1), "continue");
   const pauses = events.filter(({ message }) => message.startsWith("Holding")).map(({ fields }) =>
@@ -188,7 +178,7 @@ Deno.test("bytes that the protocol does not allow end the sandbox, and the mail 
   let session = 1;
   for (const [name, kind, bytes] of rows) {
     await t.step(name, async () => {
-      await up(link);
+      await ready(link);
       const driver = new Driver(link, 3000);
       await driver.begin("rcpt=never");
       session++;
@@ -222,7 +212,7 @@ Deno.test("an edit that was not negotiated, and a negotiation over the offer, en
   assert.equal(driver.notes.failures[0].kind, "protocol");
   await driver.lost();
 
-  await up(link);
+  await ready(link);
   const second = new Driver(link);
   // The forgery comes before the sandbox's own answer.
   const negotiated = second.bytes({ kind: "negotiate", version: 6, actions: 1, protocol: 0x1fffff });
@@ -232,10 +222,50 @@ Deno.test("an edit that was not negotiated, and a negotiation over the offer, en
     3,
     bytesOf({ kind: "negotiate", version: 6, actions: 0x1ff, protocol: 0, macros: [] }),
   );
-  assert.equal((await negotiated).length, 0);
-  assert(second.session.finished, "nothing is negotiated, the connection ends");
+  // The runtime negotiates in its place, so that the policy can answer.
+  assert.match(repliesIn(await negotiated).join(), /^negotiate 6 0 /);
+  assert.deepEqual(await second.say(mailCommands("a@client.example", [])[0]), ["tempfail"]);
   assert.equal(second.notes.failures[0].kind, "protocol");
   await second.lost();
+  await link.close();
+});
+
+Deno.test("a sandbox that does not come up in time for the negotiation is answered for, and is there later", async () => {
+  const { link } = sandboxOf(SCRIPTED, { policy: uniformPolicy("reject") }, { times: FAST });
+  const started = link.start();
+  const driver = new Driver(link, 5);
+  assert.match(
+    (await driver.say({ kind: "negotiate", version: 6, actions: 0x1ff, protocol: 0x1fffff })).join(),
+    /^negotiate 6 0 /,
+  );
+  const [mail] = mailCommands("a@client.example", []);
+  assert.deepEqual(await driver.say(mail), ["reject"]);
+  assert.deepEqual(driver.notes.failures.map(({ kind }) => kind), ["timeout"]);
+  await driver.lost();
+  await started;
+  const next = new Driver(link);
+  await next.begin();
+  assert.equal((await next.mail()).at(-1), "continue");
+  await next.lost();
+  await link.close();
+});
+
+Deno.test("a thread that hangs is ended also if it misses nothing but negotiations", async () => {
+  const source = `export default { message() {}, connect() { setTimeout(() => { for (;;); }, 10); } };`;
+  const { link, events } = sandboxOf(source, {}, { times: FAST });
+  await link.start();
+  const first = new Driver(link);
+  await first.begin();
+  const hung = cellOf(link);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const second = new Driver(link, 50);
+  assert.match(
+    (await second.say({ kind: "negotiate", version: 6, actions: 0x1ff, protocol: 0x1fffff })).join(),
+    /^negotiate 6 0 /,
+  );
+  await hung.gone;
+  assert(events.some(({ message }) => message.includes("ended (timeout)")));
+  await Promise.all([first.lost(), second.lost()]);
   await link.close();
 });
 
