@@ -67,6 +67,8 @@ export class SandboxLink implements Link, Supply, CellOwner {
   readonly #times: SandboxTimes;
   readonly #refusals: RefusalBook;
   readonly #sessions = new Map<Cell, Map<number, RelaySession>>();
+  /** Sandboxes that have missed a deadline and not shown since that they are alive; what to call when that is clear. */
+  readonly #suspects = new Map<Cell, PromiseWithResolvers<void>>();
   #nextId = 1;
   #closed = false;
   #logged = 0;
@@ -122,19 +124,29 @@ export class SandboxLink implements Link, Supply, CellOwner {
   acquire(): Cell | Promise<Cell> | CellEnd {
     let best: Cell | undefined;
     let starting: Slot | undefined;
+    let suspect: PromiseWithResolvers<void> | undefined;
     for (const slot of this.#slots) {
       if (slot.cell === undefined) continue;
-      if (!slot.up) starting ??= slot;
+      const suspicion = this.#suspects.get(slot.cell);
+      if (suspicion !== undefined) suspect ??= suspicion;
+      else if (!slot.up) starting ??= slot;
       else if (best === undefined || slot.cell.load < best.load) best = slot.cell;
     }
     if (best !== undefined) return best;
     const { cell } = starting ?? {};
     if (cell !== undefined) return cell.ready.then(() => cell);
+    if (suspect !== undefined) return suspect.promise.then(() => this.#acquired());
     const last = this.#slots[0].last;
     return {
       kind: "unavailable",
       message: `held back after repeated failures: ${last?.message ?? "not started"}`,
     };
+  }
+
+  async #acquired(): Promise<Cell> {
+    const next = this.acquire();
+    if (next instanceof Promise || "ready" in next) return await next;
+    throw new Error(next.message);
   }
 
   attach(cell: Cell, session: RelaySession): number {
@@ -149,12 +161,21 @@ export class SandboxLink implements Link, Supply, CellOwner {
   }
 
   overdue(cell: Cell, end: CellEnd, stuck: () => boolean): void {
+    if (!this.#suspects.has(cell)) this.#suspects.set(cell, Promise.withResolvers());
     setTimeout(() => {
       if (stuck()) cell.end(end);
+      this.#clear(cell);
     }, this.#times.grace);
   }
 
+  #clear(cell: Cell): void {
+    const suspicion = this.#suspects.get(cell);
+    this.#suspects.delete(cell);
+    suspicion?.resolve();
+  }
+
   record(cell: Cell, kind: number, id: number, payload: Uint8Array): void {
+    if (this.#suspects.size > 0) this.#clear(cell);
     const session = this.#sessions.get(cell)?.get(id);
     if ((session === undefined || kind !== FromInmate.REPLY) && this.#floods(cell, payload)) return;
     try {
@@ -213,6 +234,7 @@ export class SandboxLink implements Link, Supply, CellOwner {
     const slot = this.#slots.find((slot) => slot.cell === cell);
     const sessions = this.#sessions.get(cell);
     this.#sessions.delete(cell);
+    this.#clear(cell);
     this.#tellDropped();
     if (!this.#closed) {
       const level = slot?.up ? "warn" : "error";

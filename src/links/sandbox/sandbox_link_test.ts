@@ -250,6 +250,22 @@ Deno.test("a sandbox that does not come up in time for the negotiation is answer
   await link.close();
 });
 
+Deno.test("who comes while it is not yet clear that a thread hangs gets the next sandbox", async () => {
+  const source =
+    `export default { message(mail) { if (mail.sender.address.startsWith("spin")) for (;;); } };`;
+  const { link } = sandboxOf(source, {}, { times: FAST });
+  await link.start();
+  const first = new Driver(link, 200);
+  await first.begin();
+  assert.equal((await first.mail("spin@client.example")).at(-1), "tempfail");
+  const second = new Driver(link);
+  await second.begin();
+  assert.equal((await second.mail()).at(-1), "continue");
+  assert.deepEqual(second.notes.failures, []);
+  await Promise.all([first.lost(), second.lost()]);
+  await link.close();
+});
+
 Deno.test("a thread that hangs is ended also if it misses nothing but negotiations", async () => {
   const source = `export default { message() {}, connect() { setTimeout(() => { for (;;); }, 10); } };`;
   const { link, events } = sandboxOf(source, {}, { times: FAST });
