@@ -26,7 +26,7 @@ Deno.test({
   name: "hostile filters get nothing, end alone, and leave nothing",
   ignore: Deno.build.os !== "linux",
   fn: async (t) => {
-    const rounds = Deno.env.get("MILLRACE_REDTEAM_ROUNDS");
+    const rounds = Deno.env.get("MILLRACE_REDTEAM_ROUNDS") || undefined;
     const map = (await new Deno.Command(Deno.execPath(), {
       args: ["task", "--quiet", "imports"],
       cwd: ROOT,
@@ -89,6 +89,11 @@ Deno.test({
         ].join(" | "),
       );
       await t.step(`${outcome.name}: ${outcome.tries}`, () => {
+        const played = Object.values(outcome.kinds).reduce((sum, count) => sum + count, 0);
+        assert(
+          outcome.rounds > 0 && played === outcome.rounds,
+          `${played} of ${outcome.rounds} rounds were played`,
+        );
         assert.deepEqual(outcome.got, [], "what it got hold of");
         assert.deepEqual(outcome.wrong, [], "what went wrong");
         assert(outcome.goodMails > 0, "the good filter had mails meanwhile");
@@ -118,7 +123,9 @@ Deno.test({
     });
     await t.step("no thread and no memory stayed behind", () => {
       assert(after.threads <= before.threads, `${before.threads} threads before, ${after.threads} after`);
-      assert(after.rss <= before.rss + 64 * 1024, `${before.rss} KiB before, ${after.rss} after`);
+      // Deno gives a thread's last memory back late: over hundreds of sandboxes it swings within some 100 MiB. One fill
+      // left behind would be more than that.
+      assert(after.rss <= before.rss + 160 * 1024, `${before.rss} KiB before, ${after.rss} after`);
       assert(idleCpu < 250, `${idleCpu} ms of processor time in an idle half second: something spins`);
     });
   },
