@@ -1,0 +1,98 @@
+// Whom the memory guard ends: the sandbox that holds its thread while the process grows, and no other.
+import assert from "node:assert/strict";
+import { type Guarded, MemoryGuard } from "./memory_guard.ts";
+
+const MIB = 2 ** 20;
+
+class Play implements Guarded {
+  readonly allowance = 128 * MIB;
+  readonly bufferLimit = 64 * MIB;
+  beats = 1;
+  external = 0;
+  ended: string | undefined;
+  readonly #guard: MemoryGuard;
+
+  constructor(guard: MemoryGuard) {
+    this.#guard = guard;
+    guard.add(this);
+  }
+
+  end({ kind, message }: { kind: string; message: string }): void {
+    this.ended = `${kind}: ${message}`;
+    this.#guard.remove(this);
+  }
+}
+
+function guarded(
+  count: number,
+): { memory: { rss: number; heapTotal: number; external: number }; guard: MemoryGuard; cells: Play[] } {
+  const memory = { rss: 100 * MIB, heapTotal: 0, external: 0 };
+  const guard = new MemoryGuard(() => memory);
+  const cells = Array.from({ length: count }, () => new Play(guard));
+  guard.look();
+  return { memory, guard, cells };
+}
+
+/** Looks again; all beat but those named. */
+function look(guard: MemoryGuard, cells: readonly Play[], ...held: Play[]): void {
+  for (const cell of cells) if (!held.includes(cell)) cell.beats++;
+  guard.look();
+}
+
+function clear(guard: MemoryGuard, cells: readonly Play[]): void {
+  for (const cell of cells) guard.remove(cell);
+}
+
+Deno.test("the one whose thread is held while the process grows is ended, the others are not", () => {
+  const { memory, guard, cells } = guarded(3);
+  memory.rss += 150 * MIB;
+  look(guard, cells, cells[1]);
+  assert.deepEqual(cells.map(({ ended }) => ended), [undefined, undefined, undefined]);
+  memory.rss += 60 * MIB;
+  look(guard, cells, cells[1]);
+  assert.match(cells[1].ended ?? "", /^memory: the process grew by 220200960 bytes/);
+  assert.deepEqual([cells[0].ended, cells[2].ended], [undefined, undefined]);
+  clear(guard, cells);
+});
+
+Deno.test("what the runtime's own isolate takes is nobody's fault", () => {
+  const { memory, guard, cells } = guarded(1);
+  memory.rss += 2000 * MIB;
+  memory.heapTotal += 1500 * MIB;
+  memory.external += 400 * MIB;
+  look(guard, cells, cells[0]);
+  assert.equal(cells[0].ended, undefined);
+  clear(guard, cells);
+});
+
+Deno.test("a sandbox that counts too many bytes of its own is ended", () => {
+  const { guard, cells } = guarded(2);
+  cells[0].external = 65 * MIB;
+  look(guard, cells);
+  assert.match(cells[0].ended ?? "", /^memory: 68157440 bytes outside the heap, the limit is 67108864/);
+  assert.equal(cells[1].ended, undefined);
+  clear(guard, cells);
+});
+
+Deno.test("growth that no sandbox can be told for ends all, once", () => {
+  const { memory, guard, cells } = guarded(2);
+  memory.rss += (2 * 128 + 257) * MIB;
+  look(guard, cells);
+  assert(cells.every(({ ended }) => ended?.includes("all filters together")));
+  const next = new Play(guard);
+  guard.look();
+  next.beats++;
+  guard.look();
+  assert.equal(next.ended, undefined, "what is still there is not the next one's");
+  guard.remove(next);
+});
+
+Deno.test("of several that hold their threads one is ended at a time, the one held longest first", () => {
+  const { memory, guard, cells } = guarded(2);
+  look(guard, cells, cells[0]);
+  memory.rss += 400 * MIB;
+  look(guard, cells, ...cells);
+  assert.equal(cells.filter(({ ended }) => ended !== undefined).length, 1);
+  assert(cells[0].ended !== undefined);
+  clear(guard, cells);
+});
