@@ -110,7 +110,6 @@ async function outcomeOf(driver: Driver, command: Command): Promise<string[]> {
 
 /** On the wire accept and continue are the same at the end of a message, so a sandbox cannot tell them apart. */
 function comparable(report: MailReport): MailReport {
-  const accepted = report.stage === "endOfMessage" && report.verdict === "accept" &&
-    report.failure === undefined;
+  const accepted = report.stage === "endOfMessage" && report.verdict === "accept";
   return { ...report, ms: 0, verdict: accepted ? "continue" : report.verdict };
 }

@@ -16,7 +16,9 @@ import { ready, sandboxOf } from "./sandboxes.ts";
 
 /** Each kind of failure that matters here has another outcome, so that they can be told apart by the mail. */
 const POLICY: FailurePolicy = { ...uniformPolicy("tempfail"), timeout: "accept", memory: "reject" };
+/** Of the hostile filter's hooks, ms. The good one has what is usual, so that a busy machine fails no test. */
 const DEADLINE = 300;
+const GOOD_DEADLINE = 10_000;
 const [cheapRounds, dearRounds, only] = [Number(Deno.args[0]), Number(Deno.args[1]), Deno.args[2] ?? ""];
 const now = (): number => performance.now();
 
@@ -26,14 +28,14 @@ interface Serving {
   stop(): Promise<void>;
 }
 
-function serving(link: SandboxLink): Serving {
+function serving(link: SandboxLink, timeout: number): Serving {
   const listener = memoryListener();
   const failures: Failure[] = [];
   const abort = new AbortController();
   const running = serve({
     listeners: [listener],
     link,
-    timeout: DEADLINE,
+    timeout,
     log: { mail() {}, failure: (failure) => void failures.push(failure), event() {} },
     limits: { drain: 2000 },
     signal: abort.signal,
@@ -106,7 +108,7 @@ async function play(attack: Attack, load: Load): Promise<Outcome> {
     startTimeout: 1500,
   }, { times: { firstPause: 1, longestPause: 1, grace: 100 } });
   await link.start().catch(() => {});
-  const { listener, failures, stop } = serving(link);
+  const { listener, failures, stop } = serving(link, attack.deadline ?? DEADLINE);
   const rounds = attack.dear ? dearRounds : cheapRounds;
   const wrong: string[] = [];
   const kinds: Record<string, number> = {};
@@ -149,7 +151,7 @@ async function play(attack: Attack, load: Load): Promise<Outcome> {
 const good =
   sandboxOf(inHook(`addHeader("X-Good", mail.sender.address); return accept();`), { name: "good" }).link;
 await good.start();
-const home = serving(good);
+const home = serving(good, GOOD_DEADLINE);
 let load = new Load(home.listener, 4);
 // Everything that is loaded once is loaded.
 await new Promise((resolve) => setTimeout(resolve, 500));

@@ -9,6 +9,8 @@ export interface Attack {
   readonly source: string;
   /** The failures that it may end in; `none`: it gets nothing, and the mail goes on. */
   readonly ends: readonly (FailureKind | "none")[];
+  /** Deadline of its hooks, ms, where it needs another: filling memory takes its time. */
+  readonly deadline?: number;
   /** Each round costs a sandbox, or a deadline: fewer rounds by default. */
   readonly dear: boolean;
 }

@@ -13,6 +13,8 @@ const fill = (name: string, tries: string, source: string): Attack => ({
   tries,
   source,
   ends: ["memory"],
+  // What ends it must be its memory, also on a busy machine.
+  deadline: 10_000,
   dear: true,
 });
 const die = (name: string, tries: string, source: string, ...ends: Attack["ends"]): Attack => ({
