@@ -167,7 +167,10 @@ for (const attack of [...RIGHTS, ...SPINS, ...FILLS, ...DEATHS]) {
 await load.stop();
 // Threads of Deno's pool for blocking work end after ten idle seconds.
 let after = await measure();
-for (let i = 0; i < 30 && after.threads > before.threads; i++) {
+// An ended thread's memory takes a moment as well.
+const settled = ({ threads, rss }: Measure): boolean =>
+  threads <= before.threads && rss <= before.rss + 64 * 1024;
+for (let i = 0; i < 30 && !settled(after); i++) {
   await new Promise((resolve) => setTimeout(resolve, 500));
   after = await measure();
 }
@@ -178,6 +181,7 @@ console.log(JSON.stringify({
     before,
     after,
     idleCpu: idle.cpu - after.cpu,
+    own: Deno.memoryUsage().heapTotal,
     mails: load.mails,
     wrong: load.wrong,
     slowest: load.slowest,

@@ -32,6 +32,8 @@ export interface ArenaEnd {
   readonly after: Measure;
   /** Processor time in half an idle second, ms. */
   readonly idleCpu: number;
+  /** Heap of the runtime's own isolate at the end, bytes. */
+  readonly own: number;
   readonly mails: number;
   readonly wrong: readonly string[];
   readonly slowest: number;

@@ -109,22 +109,23 @@ Deno.test({
     console.log(`\n${table.join("\n")}`);
     assert.equal(code, 0, await errors);
     assert(end !== undefined);
-    const { before, after, idleCpu, mails, wrong, slowest, failures } = end;
+    const { before, after, idleCpu, own, mails, wrong, slowest, failures } = end;
     console.log(
       `threads ${before.threads} before, ${after.threads} after; memory ${before.rss >> 10} MiB before, ` +
-        `${after.rss >> 10} after; ${mails} good mails, the slowest ${
+        `${after.rss >> 10} after (${
+          own >> 20
+        } of it the runtime's own heap); ${mails} good mails, the slowest ${
           Math.round(slowest)
         } ms; ${idleCpu} ms of processor in the last 500`,
     );
     await t.step("every mail of the good filter got its answer", () => {
-      assert.deepEqual(wrong, []);
-      assert.deepEqual(failures, []);
+      // Together, so that a wrong answer comes with its reason.
+      assert.deepEqual({ wrong, failures: failures.slice(0, 5) }, { wrong: [], failures: [] });
       assert(mails > 500, `${mails} mails`);
     });
     await t.step("no thread and no memory stayed behind", () => {
       assert(after.threads <= before.threads, `${before.threads} threads before, ${after.threads} after`);
-      // Deno gives a thread's last memory back late: over hundreds of sandboxes it swings within some 100 MiB. One fill
-      // left behind would be more than that.
+      // The process's memory swings, with many mails and many threads; one fill left behind would be more than that.
       assert(after.rss <= before.rss + 160 * 1024, `${before.rss} KiB before, ${after.rss} after`);
       assert(idleCpu < 250, `${idleCpu} ms of processor time in an idle half second: something spins`);
     });

@@ -27,7 +27,7 @@ const NOTE_LIMIT = 4096;
 /** Log lines and refusals in one second; more would only keep the runtime busy, and it takes them for an attack. */
 const NOTE_RATE = 1000;
 /** How often the thread shows that it is alive and what memory it has outside the heap, ms. */
-const BEAT = 100;
+const BEAT = 50;
 
 const setup = workerData as InmateSetup;
 const port = parentPort!;

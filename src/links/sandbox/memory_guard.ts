@@ -31,14 +31,24 @@ export interface ProcessMemory {
 }
 
 /** How often the guard looks, ms. */
-const TICK = 100;
+const TICK = 50;
 /** Growth beyond the allowances that is put down to the allocator and other threads, bytes. */
 const MARGIN = 64 << 20;
-/** The same where no single sandbox can be told. */
+/** The same for the process as a whole. */
 const WIDE_MARGIN = 256 << 20;
+/** Looks without a beat before a sandbox can be at fault: on a busy machine an innocent one misses some as well. */
+const MISSED = 3;
+/** Looks that it must have missed more than any other. */
+const LEAD = 3;
+/** Looks after which the guard acts even if it is not clear who is at fault. */
+const PATIENCE = 20;
+/** Looks after an end in which nobody is judged: memory takes time to go, and freeing it holds up the others. */
+const QUIET = 10;
 
 interface Watch {
   beats: number;
+  /** Looks since the last beat. */
+  missed: number;
   /** Memory of others than the runtime when the last beat was seen. */
   since: number;
 }
@@ -47,7 +57,11 @@ interface Watch {
 export class MemoryGuard {
   readonly #memory: () => ProcessMemory;
   readonly #watches = new Map<Guarded, Watch>();
+  /** Memory of others than the runtime before the first sandbox. */
   #base = 0;
+  /** Looks in a row that found too much memory. */
+  #over = 0;
+  #quiet = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(memory: () => ProcessMemory) {
@@ -58,7 +72,7 @@ export class MemoryGuard {
   add(cell: Guarded): void {
     const foreign = this.#foreign();
     if (this.#watches.size === 0) this.#base = foreign;
-    this.#watches.set(cell, { beats: 0, since: foreign });
+    this.#watches.set(cell, { beats: 0, missed: 0, since: foreign });
     this.#timer ??= setInterval(() => this.look(), TICK);
   }
 
@@ -72,44 +86,59 @@ export class MemoryGuard {
   /** Looks once. */
   look(): void {
     const foreign = this.#foreign();
-    const held: Guarded[] = [];
-    let heldAllowance = 0;
-    let allowance = 0;
     for (const [cell, watch] of this.#watches) {
-      allowance += cell.allowance;
       const { beats, external, bufferLimit } = cell;
       if (external > bufferLimit) {
         cell.end({
           kind: "memory",
           message: `${external} bytes outside the heap, the limit is ${bufferLimit}`,
         });
-      } else if (beats !== watch.beats) {
-        watch.beats = beats;
-        watch.since = foreign;
-      } else {
-        heldAllowance += cell.allowance;
-        // A thread that has not begun yet only costs what a thread costs.
-        if (beats > 0) held.push(cell);
       }
+      watch.missed = beats === watch.beats ? watch.missed + 1 : 0;
+      watch.beats = beats;
+      if (watch.missed === 0 || this.#quiet > 0) watch.since = foreign;
     }
-    const over = held.filter((cell) => foreign - this.#watches.get(cell)!.since > heldAllowance + MARGIN);
-    // The one held up longest has seen the most growth; if it was another, that one is next.
-    const [worst] = over.sort((a, b) => this.#watches.get(a)!.since - this.#watches.get(b)!.since);
-    if (worst !== undefined) {
-      const grown = foreign - this.#watches.get(worst)!.since;
-      // What is freed now must not count as growth of the others.
-      for (const watch of this.#watches.values()) watch.since = foreign;
-      worst.end({
+    if (this.#quiet > 0) this.#quiet--;
+    else this.#judge(foreign);
+  }
+
+  #judge(foreign: number): void {
+    const grown = foreign - this.#base;
+    const allowance = sum(this.#watches.keys());
+    const wide = grown > allowance + WIDE_MARGIN;
+    const held = [...this.#watches].filter(([, { missed }]) => missed > 0);
+    // A thread that has not begun yet takes what a thread takes, and is no suspect.
+    const heldAllowance = sum(held.map(([cell]) => cell));
+    const suspects = held.filter(([cell, { missed, since }]) =>
+      cell.beats > 0 && missed >= MISSED && (wide || foreign - since > heldAllowance + MARGIN)
+    ).sort(([, a], [, b]) => b.missed - a.missed);
+    this.#over = wide || suspects.length > 0 ? this.#over + 1 : 0;
+    if (suspects.length > 0) {
+      const [[cell, { missed, since }]] = suspects;
+      const next = Math.max(
+        0,
+        ...held.filter(([other]) => other !== cell && other.beats > 0).map(([, watch]) => watch.missed),
+      );
+      if (missed - next < LEAD && this.#over < PATIENCE) return;
+      this.#settle();
+      cell.end({
         kind: "memory",
         message:
-          `the process grew by ${grown} bytes while the filter held its thread, it may take ${worst.allowance}`,
+          `the process grew by ${wide ? grown : foreign - since} bytes, and the filter held its thread ` +
+          `meanwhile; it may take ${cell.allowance}`,
       });
-    } else if (foreign - this.#base > allowance + WIDE_MARGIN) {
+    } else if (wide && this.#over >= PATIENCE) {
       // Better all sandboxes anew than the process dead. What then still is there is nobody's.
+      this.#settle();
       this.#base = foreign - allowance;
       const message = `the process has grown by more than all filters together may take (${allowance} bytes)`;
       for (const cell of [...this.#watches.keys()]) cell.end({ kind: "memory", message });
     }
+  }
+
+  #settle(): void {
+    this.#over = 0;
+    this.#quiet = QUIET;
   }
 
   /** What is not the runtime's own: sandboxes, threads, the program itself. */
@@ -117,6 +146,12 @@ export class MemoryGuard {
     const { rss, heapTotal, external } = this.#memory();
     return rss - heapTotal - external;
   }
+}
+
+function sum(cells: Iterable<Guarded>): number {
+  let bytes = 0;
+  for (const { allowance } of cells) bytes += allowance;
+  return bytes;
 }
 
 /** The guard of this process. */

@@ -46,7 +46,7 @@ function clear(guard: MemoryGuard, cells: readonly Play[]): void {
 Deno.test("the one whose thread is held while the process grows is ended, the others are not", () => {
   const { memory, guard, cells } = guarded(3);
   memory.rss += 150 * MIB;
-  look(guard, cells, cells[1]);
+  for (let i = 0; i < 6; i++) look(guard, cells, cells[1]);
   assert.deepEqual(cells.map(({ ended }) => ended), [undefined, undefined, undefined]);
   memory.rss += 60 * MIB;
   look(guard, cells, cells[1]);
@@ -78,11 +78,11 @@ Deno.test("growth that no sandbox can be told for ends all, once", () => {
   const { memory, guard, cells } = guarded(2);
   memory.rss += (2 * 128 + 257) * MIB;
   look(guard, cells);
+  assert(cells.every(({ ended }) => ended === undefined), "not at the first look");
+  for (let i = 0; i < 20; i++) look(guard, cells);
   assert(cells.every(({ ended }) => ended?.includes("all filters together")));
   const next = new Play(guard);
-  guard.look();
-  next.beats++;
-  guard.look();
+  for (let i = 0; i < 60; i++) look(guard, [next]);
   assert.equal(next.ended, undefined, "what is still there is not the next one's");
   guard.remove(next);
 });
@@ -91,8 +91,44 @@ Deno.test("of several that hold their threads one is ended at a time, the one he
   const { memory, guard, cells } = guarded(2);
   look(guard, cells, cells[0]);
   memory.rss += 400 * MIB;
-  look(guard, cells, ...cells);
+  for (let i = 0; i < 25; i++) look(guard, cells, ...cells);
   assert.equal(cells.filter(({ ended }) => ended !== undefined).length, 1);
   assert(cells[0].ended !== undefined);
+  clear(guard, cells);
+});
+
+Deno.test("a busy sandbox that misses a beat is not taken for the one that fills memory beside it", () => {
+  const { memory, guard, cells: [innocent, filler] } = guarded(2);
+  const cells = [innocent, filler];
+  // Neither comes to its timers between two looks, and the process jumps: it could be either.
+  memory.rss += 700 * MIB;
+  look(guard, cells, innocent, filler);
+  assert.deepEqual(cells.map(({ ended }) => ended), [undefined, undefined]);
+  for (let i = 0; i < 6 && filler.ended === undefined; i++) look(guard, cells, filler);
+  assert(filler.ended !== undefined, "the one that goes on holding its thread is ended");
+  assert.equal(innocent.ended, undefined);
+  clear(guard, cells);
+});
+
+Deno.test("a jump that is seen while all still beat does not end all: the one at fault stops beating", () => {
+  const { memory, guard, cells: [innocent, filler] } = guarded(2);
+  const cells = [innocent, filler];
+  memory.rss += 900 * MIB;
+  look(guard, cells);
+  for (let i = 0; i < 6 && filler.ended === undefined; i++) look(guard, cells, filler);
+  assert(filler.ended !== undefined);
+  assert.equal(innocent.ended, undefined);
+  clear(guard, cells);
+});
+
+Deno.test("after one was ended nobody is judged until its memory had time to go", () => {
+  const { memory, guard, cells: [innocent, filler] } = guarded(2);
+  const cells = [innocent, filler];
+  memory.rss += 700 * MIB;
+  for (let i = 0; i < 8 && filler.ended === undefined; i++) look(guard, cells, filler);
+  assert(filler.ended !== undefined);
+  // Freeing so much holds up the others.
+  for (let i = 0; i < 3; i++) look(guard, cells, innocent);
+  assert.equal(innocent.ended, undefined);
   clear(guard, cells);
 });
