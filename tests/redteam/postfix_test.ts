@@ -24,7 +24,6 @@ const EVIL = inHook(`
   switch (mail.headers.get("subject").trim()) {
     case "spin": for (;;);
     case "never": await new Promise(() => {}); break;
-    case "heap": { const a = []; for (;;) a.push(new Array(1e5).fill(Math.random())); }
     case "buffers": { const a = []; for (let i = 0; i < 40; i++) a.push(new Uint8Array(2e7).fill(1)); for (;;); }
     case "crash": setTimeout(() => { throw new Error("crash"); }); await new Promise(() => {}); break;
     case "throw": throw new Error("thrown");
@@ -32,10 +31,10 @@ const EVIL = inHook(`
   }
   return accept();`);
 
+// No full heap: 2 of 100 ended by the deadline, so its kind is not certain; the arena has it.
 const ENDS: readonly (readonly [subject: string, kind: FailureKind])[] = [
   ["spin", "timeout"],
   ["never", "timeout"],
-  ["heap", "memory"],
   ["buffers", "memory"],
   ["crash", "crash"],
   ["throw", "error"],
