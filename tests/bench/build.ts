@@ -10,7 +10,7 @@ const here = import.meta.dirname!;
 /** Builds the load generator into `folder`; returns the program's path. */
 export async function buildLoad(folder: string): Promise<string> {
   const program = `${folder}/load`;
-  const sources = ["main.c", "connection.c", "script.c"].map((name) => `${here}/load/${name}`);
+  const sources = ["main.c", "connection.c", "answers.c", "script.c"].map((name) => `${here}/load/${name}`);
   await output("cc", ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-o", program, ...sources]);
   return program;
 }
