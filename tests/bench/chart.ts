@@ -6,9 +6,8 @@
 import { figures, ratio, type Spread } from "./figures.ts";
 import { JOBS } from "./jobs.ts";
 import type { Row } from "./measure.ts";
-import { PEERS } from "./options.ts";
 import type { PostfixResults } from "./postfix.ts";
-import { BASE, type Results } from "./results.ts";
+import { BASE, PEERS, type Results } from "./results.ts";
 import { element, line, logScale, words } from "./svg.ts";
 
 const WIDTH = 1040;
@@ -77,7 +76,10 @@ function panel({ title, peers, pick, reference }: Panel, rows: readonly Row[], x
   const room = PANEL / rows.length;
   const labels = rows.map((row, group) => {
     const middle = left + (group + 0.5) * room;
-    const edge = group > 0 ? line(left + group * room, y, left + group * room, bottom, RULE) : "";
+    const other = row.transport !== rows[group - 1]?.transport;
+    const edge = group > 0
+      ? line(left + group * room, y, left + group * room, bottom, other ? GREY : RULE)
+      : "";
     return edge + words(middle, bottom + 14, `${row.connections}`, { "text-anchor": "middle", fill: GREY });
   });
   const marks = dots.map(({ peer, value, group, n }) => {

@@ -7,6 +7,7 @@ import type { CostEffort, Setup } from "./cost.ts";
 import { type Job, jobNamed } from "./jobs.ts";
 import { loadArgs, runLoad } from "./measure.ts";
 import { millracePeer } from "./millrace.ts";
+import type { Peer } from "./peers.ts";
 import { attempt, type Failed, freeSocket, usage } from "./process.ts";
 
 /** Parts of the long run; memory is looked at after each. */
@@ -15,7 +16,6 @@ export const PARTS = 20;
 /** Memory over a long run. */
 export interface Growth {
   readonly name: string;
-  readonly job: string;
   readonly mails: number;
   /** Resident after each part of the run, KiB. */
   readonly resident: readonly number[];
@@ -49,42 +49,51 @@ async function each<T extends { readonly name: string }, R>(
   return results;
 }
 
-/** Sends `effort.mails` mails through millrace, inline and sandboxed, with stage hooks and with the message hook. */
+/** A long run: filter and job. */
+export interface LongRun {
+  readonly name: string;
+  readonly peer: Peer;
+  readonly job: Job;
+}
+
+/** millrace, inline and sandboxed, with stage hooks and with the message hook. */
+export function longRuns(): readonly LongRun[] {
+  return (["none", "sandbox"] as const).flatMap((isolation) => {
+    const peer = millracePeer({ isolation });
+    return ["headers", "message"].map((job) => ({ name: `${peer.name} ${job}`, peer, job: jobNamed(job) }));
+  });
+}
+
+/** Sends `effort.mails` mails through each, on 16 connections. */
 export function measureGrowth(
   program: string,
+  runs: readonly LongRun[],
   effort: CostEffort,
   folder: string,
   failed: Failed,
 ): Promise<readonly Growth[]> {
-  const runs = (["none", "sandbox"] as const).flatMap((isolation) =>
-    ["headers", "message"].map((job) => ({ peer: millracePeer({ isolation }), job: jobNamed(job) }))
-  );
-  return each(
-    runs.map(({ peer, job }) => ({ name: `${peer.name} ${job.name}`, peer, job })),
-    failed,
-    async ({ name, peer, job }) => {
-      const socket = freeSocket("unix", folder, peer.name);
-      const server = await peer.start(job, socket, folder);
-      const part = Math.ceil(effort.mails / PARTS);
-      const args = [
-        ...loadArgs(job, socket, peer.filters(job)),
-        "--connections",
-        "16",
-        "--messages",
-        `${part}`,
-      ];
-      const resident: number[] = [];
-      try {
-        while (resident.length < PARTS) {
-          await server.watch(() => runLoad(program, args));
-          resident.push(usage(server.pid).rss);
-        }
-      } finally {
-        await server.stop();
+  return each(runs, failed, async ({ name, peer, job }) => {
+    const socket = freeSocket("unix", folder, peer.name);
+    const server = await peer.start(job, socket, folder);
+    const part = Math.ceil(effort.mails / PARTS);
+    const args = [
+      ...loadArgs(job, socket, peer.filters(job)),
+      "--connections",
+      "16",
+      "--messages",
+      `${part}`,
+    ];
+    const resident: number[] = [];
+    try {
+      while (resident.length < PARTS) {
+        await server.watch(() => runLoad(program, args));
+        resident.push(usage(server.pid).rss);
       }
-      return { name, job: job.name, mails: part * PARTS, resident };
-    },
-  );
+    } finally {
+      await server.stop();
+    }
+    return { name, mails: part * PARTS, resident };
+  });
 }
 
 /** Sends mails of 1 MiB, then of 50 MiB, through the `body` filter, which reads each chunk as it comes. */

@@ -7,16 +7,16 @@ import { available } from "../mta/mta.ts";
 import { buildLoad, missingCompiler } from "./build.ts";
 import { chart } from "./chart.ts";
 import { type CostEffort, measureCost, setups } from "./cost.ts";
-import { measureGrowth, measureStreaming } from "./endurance.ts";
+import { longRuns, measureGrowth, measureStreaming } from "./endurance.ts";
 import { ratio } from "./figures.ts";
 import { type Case, measure, type Row } from "./measure.ts";
 import { millracePeer } from "./millrace.ts";
-import { HELP, type Options, type PeerName, readOptions, UsageError } from "./options.ts";
+import { HELP, type Options, readOptions, UsageError } from "./options.ts";
 import { goMilterPeer, libmilterPeer, type Peer, pymilterPeer } from "./peers.ts";
 import { askedFor, measurePostfix, type PostfixResults } from "./postfix.ts";
 import { attempt, CommandError, type Failed, output, proc } from "./process.ts";
 import { page, verdictTable } from "./report.ts";
-import { type About, BASE, type Results } from "./results.ts";
+import { type About, BASE, type PeerName, type Results } from "./results.ts";
 import { verdicts } from "./targets.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -104,13 +104,14 @@ async function postfix(
   return await measurePostfix(asked, { rounds: effort.rounds, passes: quick ? 5 : 40 }, folder, failed);
 }
 
-/** What failed, told loudly at once, and kept: by reason, which is the last line of what was said. */
+/** What failed, told loudly at once, and kept by reason: the first line that a command said, below the command itself. */
 function failures(): { readonly failed: Failed; readonly notes: () => string[] } {
   const byReason = new Map<string, string[]>();
   return {
     failed(name, why) {
       console.error(`NOT MEASURED: ${name}: ${why}`);
-      const reason = why.trim().split("\n").at(-1)!.trim();
+      const [command, said = command] = why.trim().split("\n");
+      const reason = said.trim().slice(0, 200);
       byReason.set(reason, [...byReason.get(reason) ?? [], name]);
     },
     notes: () => [...byReason].map(([reason, names]) => `${names.join("; ")}: ${reason}`),
@@ -144,7 +145,7 @@ async function run(options: Options, command: string, folder: string): Promise<R
     .filter(({ peer }) => options.peers.some((name) => name === peer.name));
   if (parts.cost) console.error(`cost: ${all.length} set-ups; ${costEffort.mails} mails four times`);
   const costs = parts.cost ? await measureCost(program, all, costEffort, folder, failed) : [];
-  const growth = parts.cost ? await measureGrowth(program, costEffort, folder, failed) : [];
+  const growth = parts.cost ? await measureGrowth(program, longRuns(), costEffort, folder, failed) : [];
   const streaming = parts.cost ? await measureStreaming(program, all, folder, failed) : [];
   const waits = parts.postfix ? await postfix(peers, options, folder, failed) : undefined;
   if (waits) versions.push(`Postfix ${waits.version}`);

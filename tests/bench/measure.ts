@@ -117,6 +117,11 @@ async function sample(
     ...["--seconds", `${effort.seconds}`, "--warmup", `${warmup}`, ...effort.loadOptions],
   ]);
   const load = await server.watch(() => runLoad(first, rest));
+  if (load.messages === 0) {
+    throw new CommandError(
+      `No mail was answered in ${effort.seconds} s, and so there is nothing to compare: measure longer`,
+    );
+  }
   const after = usage(server.pid), busy = machineBusy() - busyBefore;
   const cpu = after.cpu - before.cpu;
   const others = Math.max(0, busy - cpu - load.cpu_seconds) / ((performance.now() - start) / 1000);

@@ -6,11 +6,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { DEFAULT_JOBS, type Job, jobNamed, JOBS } from "./jobs.ts";
 import type { Case, Effort } from "./measure.ts";
-
-/** All that can be measured, in the order of the tables. */
-export const PEERS = ["inline", "sandbox", "libmilter", "pymilter", "go-milter"] as const;
-/** One of them. */
-export type PeerName = (typeof PEERS)[number];
+import { type PeerName, PEERS } from "./results.ts";
 
 /** What `--help` prints. */
 export const HELP =

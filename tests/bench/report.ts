@@ -65,7 +65,7 @@ function loadTable(rows: readonly Row[]): string {
     const failed = Object.keys(row.failures).map((peer) => [...start, peer, "failed", ...Array(8).fill("–")]);
     return [...measured, ...failed];
   });
-  return markdown([...head, "set-up ms", "CPU µs/mail", "peak MiB", "other CPU"], lines, 2);
+  return markdown([...head, "set-up ms", "CPU µs/mail", "peak MiB", "other CPU"], lines, 4);
 }
 
 function loadSections(rows: readonly Row[]): string[] {

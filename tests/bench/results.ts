@@ -30,5 +30,9 @@ export interface Results {
   readonly postfix: PostfixResults | undefined;
 }
 
+/** All that can be measured, in the order of the tables. */
+export const PEERS = ["inline", "sandbox", "libmilter", "pymilter", "go-milter"] as const;
+/** One of them. */
+export type PeerName = (typeof PEERS)[number];
 /** The peer that all ratios are over. */
-export const BASE = "libmilter";
+export const BASE: PeerName = "libmilter";

@@ -43,11 +43,13 @@ export interface LogScale {
   readonly ticks: readonly number[];
 }
 
-/** A scale on which all values have a place; `from` is the pixel of the least. */
+/** A scale on which all values above 0 have a place; `from` is the pixel of the least, and of all that is not above 0. */
 export function logScale(values: readonly number[], from: number, to: number): LogScale {
-  const least = Math.min(...values) / 1.15, most = Math.max(...values) * 1.15;
+  const shown = values.filter((value) => value > 0 && Number.isFinite(value));
+  if (shown.length === 0) return { at: () => from, ticks: [] };
+  const least = Math.min(...shown) / 1.15, most = Math.max(...shown) * 1.15;
   const step = (to - from) / Math.log(most / least);
-  const at = (value: number) => from + Math.log(value / least) * step;
+  const at = (value: number) => value > least ? from + Math.log(Math.min(value, most) / least) * step : from;
   for (const digits of [[1, 2, 5], [1, 3], [1]]) {
     const ticks: number[] = [];
     for (let power = Math.floor(Math.log10(least)); power <= Math.log10(most); power++) {

@@ -69,8 +69,6 @@ static void on_negotiated(struct run *run, struct connection *c, char code, cons
     if (c->phase == CLOSED) return;
     add_sample(&run->setup, now() - c->connect_started);
     run->sessions++;
-    if (!c->known) run->known++;
-    c->known = true;
     start_script(run, c, script_for(run, payload, length, &symbols));
 }
 

@@ -176,7 +176,7 @@ static bool begin_mail(struct run *run, struct connection *c)
 
 static bool hold_here(const struct run *run, const struct connection *c)
 {
-    if (run->options.hold == HOLD_HELLO) return !c->in_mail && c->step >= c->script->hello_steps;
+    if (run->gathering || run->options.hold == HOLD_HELLO) return !c->in_mail && c->step >= c->script->hello_steps;
     return run->options.hold == HOLD_HEADER && c->in_mail && c->step >= c->script->body_steps;
 }
 

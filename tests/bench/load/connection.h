@@ -12,7 +12,7 @@ enum phase {
     CONNECTING,
     NEGOTIATING,
     TALKING,
-    HELD,   /* --hold: nothing more is sent */
+    HELD,   /* nothing more is sent, for now or with --hold for ever */
     LEAVING /* Q is sent; the filter closes */
 };
 
@@ -28,7 +28,6 @@ struct connection {
     uint64_t writes;     /* times that a reply let us go on */
     char awaited;        /* command whose reply is due, or 0 */
     bool in_mail;
-    bool known;          /* has negotiated once; later ones are new connections in its place */
     int mails;           /* on this connection */
     int edits;           /* in the answer to E so far */
     size_t edit_octets;  /* names and values of the fields that they added */
@@ -45,8 +44,8 @@ struct run {
     int epoll;
     struct connection *connections;
     int open;            /* connections that are not CLOSED */
-    int known;           /* connections that have negotiated once */
     int held;            /* connections that are HELD */
+    bool gathering;      /* none may begin a mail before all are up */
     bool stopping;       /* no new mail is started */
     bool counting;       /* inside the measured time */
     uint64_t counting_since; /* UINT64_MAX before it is known */

@@ -165,8 +165,9 @@ static double cpu_seconds(void)
 }
 
 /* Once in a while: connections refused by a full backlog, and connections that hang. */
-static void look_after(struct run *run, uint64_t time)
+static void look_after(struct run *run)
 {
+    uint64_t time = now();
     for (int i = 0; i < run->options.connections; i++) {
         struct connection *c = &run->connections[i];
         if (c->phase == CLOSED || c->phase == HELD) continue;
@@ -177,27 +178,47 @@ static void look_after(struct run *run, uint64_t time)
     }
 }
 
-/* Until all connections are closed, or held. */
+/* All connections are up: the mails begin. */
+static void release(struct run *run)
+{
+    run->gathering = false;
+    run->held = 0;
+    for (int i = 0; i < run->options.connections; i++) {
+        struct connection *c = &run->connections[i];
+        if (c->phase != HELD) continue;
+        c->phase = TALKING;
+        c->last_progress = now();
+        advance(run, c);
+    }
+}
+
+/* Until all connections are closed, or held for good. Connections that are still to come would make the measured time
+ * another load, so mails begin when all are up. */
 static void talk(struct run *run, uint64_t *until)
 {
     const struct options *o = &run->options;
     struct epoll_event events[512];
-    uint64_t start = now(), last_look = start;
-    run->counting_since = o->messages ? start : UINT64_MAX;
-    *until = UINT64_MAX;
+    uint64_t last_look = now();
+    run->counting_since = *until = UINT64_MAX;
+    run->gathering = true;
     for (int i = 0; i < o->connections; i++) open_connection(run, &run->connections[i]);
-    while (run->open && run->held < o->connections) {
+    /* one that failed will never be up, and the others would wait for it */
+    while (run->open && !(run->errors && (run->gathering || o->hold))) {
         int count = epoll_wait(run->epoll, events, 512, 2);
         if (count < 0 && errno != EINTR) fatal("epoll_wait: %s", strerror(errno));
         uint64_t time = now();
-        /* Connections that are still to come would make the measured time another load. */
-        if (run->counting_since == UINT64_MAX && run->known == o->connections && (double)(time - start) / 1e9 >= o->warmup) {
-            run->counting_since = time;
-            *until = time + (uint64_t)(o->seconds * 1e9);
+        if (run->held == o->connections) {
+            if (o->hold && (!run->gathering || o->hold == HOLD_HELLO)) return;
+            run->counting_since = time + (uint64_t)(o->messages ? 0 : o->warmup * 1e9);
+            if (!o->messages) *until = run->counting_since + (uint64_t)(o->seconds * 1e9);
+            release(run);
         }
         if (time >= *until) run->stopping = true;
         run->counting = time >= run->counting_since && time < *until;
-        if (time - last_look > 2000000) look_after(run, last_look = time);
+        if (time - last_look > 2000000) {
+            last_look = time;
+            look_after(run);
+        }
         for (int i = 0; i < count; i++) {
             struct connection *c = events[i].data.ptr;
             if (c->fd >= 0) on_ready(run, c, events[i].events);
