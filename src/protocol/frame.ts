@@ -19,8 +19,17 @@ const LARGEST_KEPT = 131_072;
 const READ_AHEAD = 4096;
 const INITIAL_OUT = 512;
 
+/** One frame where it lies: the payload is `bytes` from `start` up to `end`, the five bytes of its head are before it. */
+export interface Frame {
+  /** Command or reply byte. */
+  readonly code: number;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
 /** Cuts bytes into frames. After `next()` gave true, `code`, `bytes`, `start` and `end` describe the frame. */
-export class FrameReader {
+export class FrameReader implements Frame {
   /** Command or reply byte of the current frame. */
   code = 0;
   /** The bytes that hold the payload of the current frame, from `start` up to, not including, `end`. */

@@ -1,9 +1,9 @@
 /**
- * Serves a link on any number of listeners: accepts, bounds, drains.
+ * Serves a chain on any number of listeners: accepts, bounds, drains.
  *
  * @module
  */
-import type { Link } from "../chain/link.ts";
+import type { Chain } from "../chain/chain.ts";
 import type { MailReport, SessionHost } from "../session/plan.ts";
 import type { Failure } from "../session/policy.ts";
 import type { Connection, Listener } from "../transport/types.ts";
@@ -27,10 +27,8 @@ export interface ServerLog {
 /** What {@linkcode serve} needs. */
 export interface ServeOptions {
   readonly listeners: readonly Listener[];
-  /** What answers the mails. It stays open: whoever made it closes it. */
-  readonly link: Link;
-  /** Deadline of one hook call, ms. */
-  readonly timeout: number;
+  /** What answers the mails. Its links stay open: whoever made them closes them. */
+  readonly chain: Chain;
   readonly limits?: Partial<Limits>;
   readonly log: ServerLog;
   /** Abort it to stop: no new connections, open mails finish within `limits.drain`. */
@@ -65,12 +63,11 @@ class Server {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#now = options.now ?? (() => performance.now());
-    const { log, link } = options;
-    const write = (level: "debug" | "info" | "warn" | "error") =>
-    (
-      message: string,
-      fields?: Readonly<Record<string, unknown>>,
-    ): void => log.event(level, message, { ...fields, filter: link.name });
+    const { log } = options;
+    const write =
+      (level: "debug" | "info" | "warn" | "error") =>
+      (message: string, fields?: Readonly<Record<string, unknown>>): void =>
+        log.event(level, message, fields);
     this.#host = {
       now: this.#now,
       log: { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") },
@@ -102,7 +99,7 @@ class Server {
   }
 
   #serve(connection: Connection): void {
-    const { log, link, timeout } = this.#options;
+    const { log, chain } = this.#options;
     if (this.#open.size >= this.#limits.connections) {
       connection.close();
       // One line a burst, not one a connection: a flood must not become a flood of log.
@@ -114,9 +111,9 @@ class Server {
       }
       return;
     }
-    const times = { idle: this.#limits.idle, hook: timeout };
-    const session = link.open(this.#host, connection.delayedAck);
-    const milter = new MilterConnection(connection, session, this.#now, this.#limits.frame, times);
+    const session = chain.open(this.#host, connection.delayedAck);
+    const { frame, idle } = this.#limits;
+    const milter = new MilterConnection(connection, session, this.#now, frame, idle);
     this.#open.add(milter);
     // Accepted at the very moment of the stop.
     if (this.#options.signal.aborted) milter.drain();

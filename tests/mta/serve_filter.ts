@@ -1,4 +1,5 @@
 /** The runtime in this process, on the sockets where MTAs look for it. */
+import { Chain } from "../../src/chain/chain.ts";
 import type { Filter } from "../../src/filter/mod.ts";
 import { InlineLink } from "../../src/links/inline.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/server/limits.ts";
@@ -45,15 +46,15 @@ export async function serveFilter(
     listeners.push(await listen(parseAddress(socket), { mode: 0o660, group: postfixGroup }));
   }
   const abort = new AbortController();
+  const link = new InlineLink({
+    name: filter.name ?? "test",
+    filter,
+    policy: uniformPolicy(options.onFailure),
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
+  });
   const running = serve({
     listeners,
-    link: new InlineLink({
-      name: filter.name ?? "test",
-      filter,
-      policy: uniformPolicy(options.onFailure),
-      limits: { ...DEFAULT_LIMITS, ...options.limits },
-    }),
-    timeout: options.timeout ?? 20_000,
+    chain: new Chain([{ link, timeout: options.timeout ?? 20_000 }]),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.now === undefined ? {} : { now: options.now }),
     log: {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Chain } from "../../chain/chain.ts";
 import { printable } from "../../text/show.ts";
 import { formatDuration } from "../../config/units.ts";
 import { SandboxLink } from "../../links/sandbox/sandbox_link.ts";
@@ -91,7 +92,8 @@ async function serveConfig(
     );
     const listeners = await listenAll(read, log);
     for (const listener of listeners) announce(parseAddress(listener.address), log);
-    await serve({ listeners, link, timeout, limits: read.config.limits, log, signal: stop.signal });
+    const chain = new Chain([{ link, timeout }]);
+    await serve({ listeners, chain, limits: read.config.limits, log, signal: stop.signal });
     if (link instanceof SandboxLink && link.refusals.size > 0) {
       log.event("info", `Filter ${name} was refused accesses`, {
         filter: name,

@@ -10,6 +10,7 @@ import {
   DATA_SIZE,
   DATA_SIZE_1M,
   DATA_SIZE_256K,
+  type Frame,
   FrameReader,
   FrameWriter,
   isFinal,
@@ -114,7 +115,7 @@ export class RelayReplies {
     }
   }
 
-  #collect(frame: FrameReader, reply: Reply): void {
+  #collect(frame: Frame, reply: Reply): void {
     this.#edits.frames(frame.bytes.subarray(frame.start - 5, frame.end));
     // A body comes in pieces and is one edit.
     if (reply.kind !== "replaceBody" || !this.#body) this.#edited++;
@@ -124,7 +125,7 @@ export class RelayReplies {
     }
   }
 
-  #pass(frame: FrameReader, offer: () => Options | undefined): void {
+  #pass(frame: Frame, offer: () => Options | undefined): void {
     const code = this.#passed[0];
     if (code === SMFIC.OPTNEG) {
       const before = this.agreement!;
@@ -149,7 +150,7 @@ export class RelayReplies {
     if (reply.kind !== "continue") this.#replayed = reply;
   }
 
-  #negotiated(frame: FrameReader, offer: Options | undefined): Extract<Reply, { kind: "negotiate" }> {
+  #negotiated(frame: Frame, offer: Options | undefined): Extract<Reply, { kind: "negotiate" }> {
     const answer = parseReply(frame.code, frame.bytes, frame.start, frame.end);
     if (answer.kind !== "negotiate" || offer === undefined) {
       throw new ProtocolError(

@@ -5,7 +5,7 @@
  */
 import {
   Effect,
-  type FrameReader,
+  type Frame,
   headerNameEnd,
   letter,
   MacroStore,
@@ -54,7 +54,7 @@ export class RelayReport {
    * @param cell The step that it makes.
    * @throws {ProtocolError} for a malformed payload.
    */
-  see(frame: FrameReader, cell: number): void {
+  see(frame: Frame, cell: number): void {
     const { code, bytes, start, end } = frame;
     if (code === SMFIC.MACRO) {
       this.#macros.set(bytes, start, end);

@@ -8,7 +8,7 @@ import type { Verdict } from "../../filter/mod.ts";
 import {
   Effect,
   encodeReply,
-  type FrameReader,
+  type Frame,
   type FrameWriter,
   nextState,
   ProtocolError,
@@ -102,7 +102,7 @@ export class RelaySession implements LinkSession {
     return this.#waiting?.code === SMFIC.BODYEOB;
   }
 
-  receive(frame: FrameReader, out: FrameWriter): Promise<void> | undefined {
+  receive(frame: Frame, out: FrameWriter): Promise<void> | undefined {
     const { code } = frame;
     this.#failures = 0;
     const cell = step(this.#state, code);

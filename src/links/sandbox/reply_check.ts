@@ -5,7 +5,7 @@
  */
 import {
   type Agreement,
-  type FrameReader,
+  type Frame,
   isFinal,
   parseReply,
   ProtocolError,
@@ -43,7 +43,7 @@ export class ReplyCheck {
    *
    * @throws {ProtocolError} if the reply is malformed or not legal there.
    */
-  read(frame: FrameReader, code: number, agreement: Agreement): Reply {
+  read(frame: Frame, code: number, agreement: Agreement): Reply {
     const reply = parseReply(frame.code, frame.bytes, frame.start, frame.end);
     if (isFinal(reply)) this.#final(reply, code, agreement);
     else this.#edit(reply, code, agreement);
