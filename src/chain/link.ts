@@ -29,6 +29,8 @@ export interface LinkSession {
   readonly finished: boolean;
   /** Works on the end of a message: the only place where every MTA takes SMFIR_PROGRESS. */
   readonly awaitingEndOfMessage: boolean;
+  /** When it last gave a sign that it is still at work, ms on the host's clock: its time counts from there. */
+  readonly progressed?: number;
   /**
    * Takes a frame and appends the replies to `out`.
    *
