@@ -3,60 +3,20 @@
  *
  * @module
  */
-import type { MailLimits, SessionHost } from "../session/plan.ts";
+import type { SessionHost } from "../session/plan.ts";
 import { ChainSession } from "./chain_session.ts";
 import { ChainCounters } from "./counters.ts";
-import type { Link } from "./link.ts";
 import { Member } from "./member.ts";
-import type { Selector } from "./selector.ts";
+import {
+  CHAIN_LIMITS,
+  type ChainEntry,
+  type ChainLimits,
+  type ChainOptions,
+  type ShadowEntry,
+} from "./plan.ts";
 import type { Session } from "./session.ts";
 import { ShadowRuns } from "./shadow_runs.ts";
 import { SoloSession } from "./solo_session.ts";
-import type { SpoolOptions } from "./spool.ts";
-
-/** A link's place in a chain. */
-export interface ChainEntry {
-  readonly link: Link;
-  /** Time for one call, ms. */
-  readonly timeout: number;
-  /** Which mails concern it. Default: all. */
-  readonly when?: Selector;
-  /** `shadow`: it is asked what it would do, and has no effect. Default: `enforce`. */
-  readonly mode?: "enforce" | "shadow";
-  /** The share of mails that it gets, over 0 up to 1. Default: 1. */
-  readonly canary?: number;
-}
-
-/** A link that is tried out. */
-export interface ShadowEntry {
-  readonly entry: ChainEntry;
-  /** How many of the links in force are before it. */
-  readonly place: number;
-}
-
-/** What bounds a chain, and what a mail over these bounds gets. */
-export interface ChainLimits {
-  readonly spool: SpoolOptions;
-  readonly over: "tempfail" | "reject";
-  readonly limits: Pick<MailLimits, "headers" | "recipients">;
-}
-
-/** A chain as its sessions see it. */
-export interface ChainOptions extends ChainLimits {
-  /** Links in force, in order. */
-  readonly entries: readonly ChainEntry[];
-  readonly shadows: readonly ShadowEntry[];
-  readonly counters: ChainCounters;
-  /** From 0 up to, not including, 1. */
-  readonly random: () => number;
-}
-
-/** What holds where nothing else is said. */
-export const CHAIN_LIMITS: ChainLimits = Object.freeze({
-  spool: { memory: 64 * 1024 ** 2 },
-  over: "tempfail",
-  limits: { headers: 1024 ** 2, recipients: 10_000 },
-});
 
 /** Links in order. Whoever made the links closes them, after the chain. */
 export class Chain {
@@ -102,6 +62,7 @@ export class Chain {
    * @param answerData Negotiate for a carrier with delayed acknowledgements; see `wantsOf`.
    */
   open(host: SessionHost, answerData: boolean): Session {
+    const now = () => host.now();
     const { entries, shadows, counters } = this.#options;
     const [first] = entries;
     // One link that gets all mail: every frame goes straight through.
@@ -111,7 +72,7 @@ export class Chain {
       return new SoloSession(
         first.link.open(counting(hostFor(host, first), counters), answerData),
         first.timeout,
-        host.now,
+        now,
       );
     }
     this.#shadows ??= new ShadowRuns(host, counters);
@@ -138,7 +99,9 @@ function hostFor(host: SessionHost, { link }: ChainEntry): SessionHost {
     (write: typeof log.info) => (message: string, fields?: Readonly<Record<string, unknown>>): void =>
       write(message, { ...fields, filter });
   return {
-    ...host,
+    now: () => host.now(),
+    mail: (report) => host.mail(report),
+    failure: (failure, cause) => host.failure(failure, cause),
     log: { debug: named(log.debug), info: named(log.info), warn: named(log.warn), error: named(log.error) },
   };
 }

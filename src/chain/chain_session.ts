@@ -18,7 +18,7 @@ import {
   wantsReply,
 } from "../protocol/mod.ts";
 import type { SessionHost } from "../session/plan.ts";
-import type { ChainOptions } from "./chain.ts";
+import type { ChainOptions } from "./plan.ts";
 import { ConnectionFacts } from "./connection_facts.ts";
 import { ChainMail } from "./mail.ts";
 import { MailPass, type Outcome, type Passage } from "./mail_pass.ts";
@@ -62,7 +62,7 @@ export class ChainSession implements Session {
     this.#host = host;
     this.#answerData = answerData;
     this.#shadows = shadows;
-    this.#stepper = new Stepper(host.now);
+    this.#stepper = new Stepper(() => host.now());
   }
 
   get mailOpen(): boolean {

@@ -2,30 +2,16 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { entry } from "../../tests/helpers/chain_play.ts";
 import type { Filter } from "../filter/mod.ts";
-import { InlineLink } from "../links/inline.ts";
-import { type Outcome, uniformPolicy } from "../session/policy.ts";
 import type { Reply } from "../protocol/mod.ts";
 import { applyReplies, type EditedMail } from "../testing/edited_mail.ts";
 import { parseMail, renderMail } from "../testing/eml.ts";
 import { type ChainRun, type FilterRun, runChain, runFilter, type TestMail } from "../testing/run_filter.ts";
-import { Chain, type ChainEntry } from "./chain.ts";
-
-const LIMITS = { headers: 2 ** 20, body: 2 ** 24, recipients: 1000, frame: 2 ** 20 };
-
-function entry(
-  filter: Filter,
-  i: number,
-  rest: Partial<ChainEntry> = {},
-  policy: Outcome = "tempfail",
-): ChainEntry {
-  const name = filter.name ?? `link${i + 1}`;
-  const link = new InlineLink({ name, filter, policy: uniformPolicy(policy), limits: LIMITS });
-  return { link, timeout: 1000, ...rest };
-}
+import { Chain } from "./chain.ts";
 
 function chainOf(...filters: Filter[]): Chain {
-  return new Chain(filters.map((filter, i) => entry(filter, i)));
+  return new Chain(filters.map((filter, i) => entry({ name: `link${i + 1}`, ...filter })));
 }
 
 /** The links one after the other, each given the mail as Postfix has it after the edits of those before. */
@@ -245,9 +231,9 @@ test("each link has a time of its own; its failure goes by its own policy, and t
         message: (_mail, { addHeader }) => addHeader(name, "1"),
       });
       const chain = new Chain([
-        entry(mark("X-First"), 0),
-        entry({ name: "slow", [stage]: hang }, 1, { timeout: 20 }, outcome),
-        entry(mark("X-Last"), 2),
+        entry(mark("X-First")),
+        entry({ name: "slow", [stage]: hang }, { timeout: 20 }, outcome),
+        entry(mark("X-Last")),
       ]);
       const run: ChainRun = await runChain(chain, MAIL);
       assert.equal(run.verdict, outcome === "accept" ? "continue" : outcome, `${outcome} ${stage}`);

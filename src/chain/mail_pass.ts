@@ -7,7 +7,7 @@
  */
 import type { EnvelopeAddress } from "../filter/mod.ts";
 import { type Agreement, type Frame, type FrameWriter, SMFIC, SMFIP, wantsReply } from "../protocol/mod.ts";
-import type { ChainOptions, ShadowEntry } from "./chain.ts";
+import type { ChainOptions, ShadowEntry } from "./plan.ts";
 import type { ConnectionFacts } from "./connection_facts.ts";
 import { ChainMail, type MailView } from "./mail.ts";
 import type { Member } from "./member.ts";

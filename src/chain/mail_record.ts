@@ -6,7 +6,7 @@
 import { letter, SMFIC } from "../protocol/mod.ts";
 import type { LinkReport, MailReport, SessionHost } from "../session/plan.ts";
 import { HOOK_OF_COMMAND } from "../session/wants.ts";
-import type { ChainOptions } from "./chain.ts";
+import type { ChainOptions } from "./plan.ts";
 import type { ConnectionFacts } from "./connection_facts.ts";
 import type { ChainMail } from "./mail.ts";
 import type { Outcome } from "./mail_pass.ts";

@@ -20,7 +20,7 @@ import {
 } from "../protocol/mod.ts";
 import { readReplyText } from "../session/mta_checks.ts";
 import type { LinkReport, SessionHost } from "../session/plan.ts";
-import type { ChainEntry } from "./chain.ts";
+import type { ChainEntry } from "./plan.ts";
 import type { LinkSession } from "./link.ts";
 import type { MailView } from "./mail.ts";
 import { type Answer, MemberMail } from "./member_mail.ts";

@@ -20,7 +20,7 @@ import {
 } from "../protocol/mod.ts";
 import { defaultMacros } from "../session/mta_macros.ts";
 import { STAGES } from "../session/wants.ts";
-import type { ChainOptions } from "./chain.ts";
+import type { ChainOptions } from "./plan.ts";
 
 /** What the chain itself has to see, whatever its links want. */
 export interface OwnNeeds {

@@ -6,7 +6,7 @@
  */
 import type { Agreement, Frame } from "../protocol/mod.ts";
 import type { LinkReport, MailReport, SessionHost } from "../session/plan.ts";
-import type { ShadowEntry } from "./chain.ts";
+import type { ShadowEntry } from "./plan.ts";
 import type { ChainCounters } from "./counters.ts";
 import type { MailView } from "./mail.ts";
 import { Member } from "./member.ts";
@@ -96,11 +96,12 @@ class ShadowRun {
     host: SessionHost,
     done: (report: LinkReport | undefined) => void,
   ) {
+    const now = () => host.now();
     // Its failures are part of its report; nothing depends on them.
-    this.#member = new Member(entry, { ...host, failure: () => {} });
+    this.#member = new Member(entry, { now, log: host.log, mail: () => {}, failure: () => {} });
     this.#view = view;
     this.#mail = mail;
-    this.#stepper = new Stepper(host.now);
+    this.#stepper = new Stepper(now);
     this.#done = done;
   }
 
