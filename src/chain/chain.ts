@@ -80,6 +80,11 @@ export class Chain {
     return new ChainSession(this.#options, members, host, answerData, this.#shadows);
   }
 
+  /** Is anything at work that no connection waits for? */
+  get busy(): boolean {
+    return this.#shadows?.busy === true;
+  }
+
   /** Looks at the clock, ms: deadlines of what no connection waits for. */
   tick(now: number): void {
     this.#shadows?.tick(now);

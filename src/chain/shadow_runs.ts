@@ -57,6 +57,11 @@ export class ShadowRuns {
     run.begin();
   }
 
+  /** Is any of them at work? */
+  get busy(): boolean {
+    return this.#running.size > 0;
+  }
+
   /** Looks at the clock, ms. */
   tick(now: number): void {
     for (const run of this.#running) run.tick(now);
@@ -72,6 +77,7 @@ export class ShadowRuns {
     const objects = !["none", "continue", "accept", "skip"].includes(report.verdict);
     const differs = report.part === "answered" && (objects || report.refused > 0 || report.edits > 0);
     if (differs) this.#counters.differs(report.link);
+    if (this.#host.shadow !== undefined) return this.#host.shadow(report);
     this.#host.log[differs ? "info" : "debug"](
       differs
         ? `shadow: "${report.link}" would have changed it`

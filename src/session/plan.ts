@@ -35,6 +35,8 @@ export interface SessionHost {
   mail(report: MailReport): void;
   /** The filter failed; `cause` is what it threw, if it did. */
   failure(failure: Failure, cause?: unknown): void;
+  /** A link that is only tried out has looked at a mail. Without it, that is logged. */
+  shadow?(report: LinkReport): void;
 }
 
 /** What became of one mail, or of a connection that was refused before any. */

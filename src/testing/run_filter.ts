@@ -12,7 +12,7 @@ import { FilterSession } from "../session/filter_session.ts";
 import { bareMacroName } from "../session/mta_macros.ts";
 import { MtaSession } from "../session/mta_session.ts";
 import { COMMAND_CODES, type MtaAnswer, type MtaCommand } from "../session/mta_types.ts";
-import type { FilterPlan, MailLimits, MailReport, SessionHost } from "../session/plan.ts";
+import type { FilterPlan, LinkReport, MailLimits, MailReport, SessionHost } from "../session/plan.ts";
 import { type Failure, type FailurePolicy, uniformPolicy } from "../session/policy.ts";
 import type { Dialect, EditedMail } from "./edited_mail.ts";
 import { type Carrier, connectCommand, transmit } from "./mta_mail.ts";
@@ -91,6 +91,8 @@ export async function runFilter(
 export interface ChainRun extends FilterRun {
   /** The record of the mail, or of the connection that was refused before any. */
   readonly report: MailReport | undefined;
+  /** What links that are only tried out would have done. */
+  readonly shadows: readonly LinkReport[];
 }
 
 /**
@@ -103,7 +105,11 @@ export async function runChain(
 ): Promise<ChainRun> {
   const wire = new Wire((host) => chain.open(host, false), mail, { ...options, strict: false });
   const outcome = await run(wire, mail);
-  return { ...outcome, report: wire.report };
+  while (chain.busy) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    chain.tick(performance.now());
+  }
+  return { ...outcome, report: wire.report, shadows: wire.shadows };
 }
 
 async function run(wire: Wire, mail: TestMail): Promise<FilterRun> {
@@ -136,6 +142,7 @@ class Wire implements Carrier {
   readonly #toMta = new FrameWriter();
   readonly #strict: boolean;
   report: MailReport | undefined;
+  readonly shadows: LinkReport[] = [];
   #thrown: { readonly cause: unknown } | undefined;
 
   constructor(open: (host: SessionHost) => Session, mail: TestMail, options: WireOptions) {
@@ -157,6 +164,7 @@ class Wire implements Carrier {
       now: () => performance.now(),
       log,
       mail: (report) => this.report = report,
+      shadow: (report) => void this.shadows.push(report),
       failure: (failure, cause) => {
         this.failure ??= failure;
         this.#thrown ??= {
