@@ -28,7 +28,7 @@ import { objects } from "./member_mail.ts";
 import { joined, offerForLinks, ownNeeds } from "./negotiation.ts";
 import type { Session } from "./session.ts";
 import type { ShadowRuns } from "./shadow_runs.ts";
-import { Stepper, type Steps } from "./steps.ts";
+import { Stepper, type Steps, type Wait } from "./steps.ts";
 
 /** A connection through the links of a chain. */
 export class ChainSession implements Session {
@@ -48,6 +48,7 @@ export class ChainSession implements Session {
   /** What the mail is to get as soon as a command is answered. */
   #owed: Outcome | undefined;
   #ending = false;
+  #answersFields = true;
 
   /** @param answerData Negotiate for a carrier with delayed acknowledgements; see `wantsOf`. */
   constructor(
@@ -89,6 +90,10 @@ export class ChainSession implements Session {
       this.#connection.seeMacros(frame);
       return undefined;
     }
+    if (code === SMFIC.HEADER && cell === State.HEADER && this.#owed === undefined && !this.#answersFields) {
+      const wait = this.#pass!.quick(frame);
+      if (wait !== false) return wait && this.#stepper.run(waiting(wait));
+    }
     return this.#stepper.run(this.#take(cell, frame, out));
   }
 
@@ -106,16 +111,14 @@ export class ChainSession implements Session {
       return pending === undefined ? [] : [member.wait(pending)];
     });
     if (waits.length === 0) return undefined;
-    return this.#stepper.run((function* () {
-      yield {
-        promise: Promise.all(waits.map(({ promise }) => promise)),
-        timeout: Math.max(...waits.map(({ timeout }) => timeout)),
-        late: () => {
-          const more = waits.flatMap(({ late }) => late?.() ?? []);
-          return more.length === 0 ? undefined : Promise.all(more);
-        },
-      };
-    })());
+    return this.#stepper.run(waiting({
+      promise: Promise.all(waits.map(({ promise }) => promise)),
+      timeout: Math.max(...waits.map(({ timeout }) => timeout)),
+      late: () => {
+        const more = waits.flatMap(({ late }) => late?.() ?? []);
+        return more.length === 0 ? undefined : Promise.all(more);
+      },
+    }));
   }
 
   *#take(cell: number, frame: Frame, out: FrameWriter): Steps {
@@ -166,6 +169,7 @@ export class ChainSession implements Session {
     this.#agreement = joined(offer, agreements, ownNeeds(this.#options, agreements), this.#answerData);
     for (const member of this.#members) member.agreed(this.#agreement);
     const { version, actions, protocol, macros } = this.#agreement;
+    this.#answersFields = wantsReply(SMFIC.HEADER, protocol);
     encodeReply({ kind: "negotiate", version, actions, protocol, macros }, out);
   }
 
@@ -275,4 +279,9 @@ export class ChainSession implements Session {
     this.#record!.breakOff(pass.mail);
     pass.release();
   }
+}
+
+/** A step that is nothing but a wait. */
+function* waiting(wait: Wait): Steps {
+  yield wait;
 }

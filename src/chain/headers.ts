@@ -27,10 +27,10 @@ const decoder = new TextDecoder();
 interface Entry {
   frame: OwnFrame;
   nameEnd: number;
-  /** Name in lower case. */
-  readonly name: string;
+  /** Name in lower case, once it was asked for. */
+  name: string | undefined;
   /** Which of the fields of its name it was as the MTA sent them, from 1; 0 for one that a link has added. */
-  readonly nth: number;
+  nth: number;
   changed: boolean;
   /** Added by `h`, whose place on Sendmail is another than that of `i` past the end. */
   readonly added: boolean;
@@ -49,7 +49,8 @@ const OWN: Entry = Object.freeze({
 /** Fields in order, under the edits of one link after the other. */
 export class ChainHeaders {
   readonly #list: Entry[] = [OWN];
-  readonly #counts = new Map<string, number>();
+  /** The fields as they came have their numbers; nobody needs these before the first edit. */
+  #numbered = false;
   /** Fields that are gone, by name as sent and number as sent. */
   readonly #removed: { readonly name: Uint8Array; readonly nth: number }[] = [];
   #bytes = 0;
@@ -61,19 +62,24 @@ export class ChainHeaders {
 
   /** Takes a SMFIC_HEADER frame, by copying it. @throws {ProtocolError} if it is malformed. */
   add(frame: Frame): void {
-    headerNameEnd(frame.bytes, frame.start, frame.end);
+    const nameEnd = headerNameEnd(frame.bytes, frame.start, frame.end);
     const own = OwnFrame.copy(frame);
-    const nameEnd = headerNameEnd(own.bytes, own.start, own.end);
-    const name = lower(own.bytes.subarray(own.start, nameEnd));
-    const nth = (this.#counts.get(name) ?? 0) + 1;
-    this.#counts.set(name, nth);
     this.#bytes += own.end - own.start;
-    this.#list.push({ frame: own, nameEnd, name, nth, changed: false, added: false });
+    this.#list.push({
+      frame: own,
+      nameEnd: nameEnd - frame.start + own.start,
+      name: undefined,
+      nth: 0,
+      changed: false,
+      added: false,
+    });
   }
 
   /** The fields as frames, top to bottom. */
-  *frames(): Iterable<Frame> {
-    for (const entry of this.#list) if (entry !== OWN) yield entry.frame;
+  frames(): readonly Frame[] {
+    const frames: Frame[] = [];
+    for (const entry of this.#list) if (entry !== OWN) frames.push(entry.frame);
+    return frames;
   }
 
   /** The fields as filters see them. */
@@ -86,12 +92,15 @@ export class ChainHeaders {
   /** A copy for whoever looks at it later. */
   snapshot(): ChainHeaders {
     const copy = new ChainHeaders();
-    copy.#list.splice(0, 1, ...this.#list.map((entry) => entry === OWN ? OWN : { ...entry }));
+    copy.#list.length = 0;
+    for (const entry of this.#list) copy.#list.push(entry === OWN ? OWN : { ...entry });
+    copy.#numbered = this.#numbered;
     return copy;
   }
 
   /** Does what the MTA would do. */
   apply(edit: HeaderEdit): void {
+    this.#number();
     switch (edit.kind) {
       case "addHeader":
         this.#list.push(made(edit.name, edit.value, true));
@@ -104,10 +113,22 @@ export class ChainHeaders {
     }
   }
 
+  #number(): void {
+    if (this.#numbered) return;
+    this.#numbered = true;
+    const counts = new Map<string, number>();
+    for (const entry of this.#list) {
+      if (entry === OWN) continue;
+      const name = nameOf(entry);
+      entry.nth = (counts.get(name) ?? 0) + 1;
+      counts.set(name, entry.nth);
+    }
+  }
+
   #change({ index, name, value }: Extract<HeaderEdit, { kind: "changeHeader" }>): void {
     const wanted = lower(name);
     let left = Math.max(1, index);
-    const at = this.#list.findIndex((entry) => entry.name === wanted && entry !== OWN && --left === 0);
+    const at = this.#list.findIndex((entry) => entry !== OWN && nameOf(entry) === wanted && --left === 0);
     if (at === -1) {
       // Nothing to remove; a change past the last one is an addition.
       if (value.length > 0) this.#list.push(made(name, value, true));
@@ -130,6 +151,8 @@ export class ChainHeaders {
    * Postfix's count.
    */
   encode(out: FrameWriter): void {
+    // Nobody has changed a field.
+    if (!this.#numbered) return;
     const changes: { readonly name: Uint8Array; readonly nth: number; readonly value: Uint8Array }[] = this
       .#removed
       .map(({ name, nth }) => ({ name, nth, value: EMPTY }));
@@ -177,7 +200,12 @@ function made(name: Uint8Array, value: Uint8Array, added: boolean): Entry {
   frame.bytes.set(name, frame.start);
   const nameEnd = frame.start + name.length;
   frame.bytes.set(value, nameEnd + 1);
-  return { frame, nameEnd, name: lower(name), nth: 0, changed: false, added };
+  return { frame, nameEnd, name: undefined, nth: 0, changed: false, added };
+}
+
+function nameOf(entry: Entry): string {
+  const { frame, nameEnd } = entry;
+  return entry.name ??= lower(frame.bytes.subarray(frame.start, nameEnd));
 }
 
 function lower(name: Uint8Array): string {

@@ -15,7 +15,7 @@ import { type Answer, objects } from "./member_mail.ts";
 import { HEADER_EDITS } from "./negotiation.ts";
 import type { FactStage, MailFacts } from "./selector.ts";
 import { OwnFrame, SpoolFull } from "./spool.ts";
-import type { Steps } from "./steps.ts";
+import type { Steps, Wait } from "./steps.ts";
 
 /** What a command comes to. Without any of it, the mail goes on. */
 export interface Outcome {
@@ -99,6 +99,25 @@ export class MailPass {
       if (!(error instanceof SpoolFull)) throw error;
       return this.#overfull(error.message, frame.code);
     }
+  }
+
+  /**
+   * Takes a field that nobody answers, in one call: the way of most frames. Undefined if it is done, a wait while the link
+   * has no room for more, false if it takes more than that.
+   */
+  quick(frame: Frame): Wait | undefined | false {
+    const { mail } = this;
+    const member = this.#current;
+    if (member === undefined || !member.open) return false;
+    const { live, headers, concerned } = member.mail;
+    // A link that may yet be concerned hears of it later.
+    const later = concerned === undefined && !live;
+    if (!later && !(live && headers && !member.asks(SMFIC.HEADER))) return false;
+    if (mail.headers.bytes + frame.end - frame.start > this.#passage.options.limits.headers) return false;
+    mail.size += frame.end - frame.start;
+    mail.headers.add(frame);
+    const full = later ? undefined : member.tellField(frame);
+    return full === undefined ? undefined : member.wait(full);
   }
 
   /** Tells all links that are still at it that the mail ends otherwise. */

@@ -134,6 +134,11 @@ export class Member {
     };
   }
 
+  /** Hands over a frame that gets no answer; a promise while there is no room for more. */
+  tell(frame: Frame): Promise<void> | undefined {
+    return this.session.receive(frame, this.#out);
+  }
+
   /** Hands over a frame; gives the answer, if there is one. */
   *put(frame: Frame): Steps<Answer | undefined> {
     const began = this.#now();
@@ -185,11 +190,18 @@ export class Member {
     return own;
   }
 
+  *#say(frame: Frame): Steps {
+    const full = this.tell(frame);
+    if (full !== undefined) yield this.wait(full);
+  }
+
   /** The macros of a stage, then its command, each if there is one that the link gets. */
   *stage(macros: Frame | undefined, command: Frame | undefined): Steps<Answer | undefined> {
-    if (macros !== undefined) yield* this.put(macros);
+    if (macros !== undefined) yield* this.#say(macros);
     if (command === undefined || !this.gets(command.code)) return undefined;
-    return yield* this.put(command);
+    if (this.asks(command.code)) return yield* this.put(command);
+    yield* this.#say(command);
+    return undefined;
   }
 
   /** Tells of the connection what it has not heard. Gives an answer that is not to go on. */
@@ -248,6 +260,11 @@ export class Member {
     return answer;
   }
 
+  /** A field that gets no answer, if the link gets it at all. */
+  tellField(frame: Frame): Promise<void> | undefined {
+    return this.gets(SMFIC.HEADER) ? this.tell(this.#field(frame)) : undefined;
+  }
+
   /** A frame of the content. */
   *piece(view: MailView, frame: Frame): Steps<Answer | undefined> {
     if (frame.code === SMFIC.HEADER) return yield* this.header(view, frame);
@@ -280,7 +297,13 @@ export class Member {
     const { mail } = this;
     mail.live = true;
     if (this.gets(SMFIC.HEADER)) {
+      const answers = this.asks(SMFIC.HEADER);
       for (const frame of view.headers.frames()) {
+        if (!answers && mail.headers) {
+          const full = this.tellField(frame);
+          if (full !== undefined) yield this.wait(full);
+          continue;
+        }
         const answer = yield* this.header(view, frame);
         if (answer !== undefined && this.mail.note(answer)) return answer;
         if (mail.closed) return undefined;
