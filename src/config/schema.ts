@@ -11,7 +11,7 @@ import { show } from "../text/show.ts";
 import { FAILURE_KINDS, type FailureKind, type FailurePolicy } from "../session/policy.ts";
 import { type Permissions, PermissionsSchema } from "./permissions.ts";
 import { type FilterUse, readModuleUrl, readUse } from "./use.ts";
-import { correctUnit, DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from "./units.ts";
+import { correctUnit, DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from "../text/units.ts";
 
 /** What a filter's failure means for the mail. */
 export const ON_FAILURE = ["tempfail", "accept", "reject"] as const;

@@ -8,7 +8,7 @@ import { policyText } from "../../session/policy.ts";
 import { type Permissions, type Right, RIGHTS } from "../../config/permissions.ts";
 import { useText } from "../../config/use.ts";
 import { printable } from "../../text/show.ts";
-import { formatDuration } from "../../config/units.ts";
+import { formatDuration } from "../../text/units.ts";
 import type { EditName, WishedPermissions } from "../../filter/mod.ts";
 import { editsOf, STAGES, wantsOf } from "../../session/wants.ts";
 import { formatAddress } from "../../transport/address.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { DEFAULT_LIMITS } from "../../server/limits.ts";
 import { parseConfig } from "../../config/parse.ts";
-import { formatDuration, formatSize } from "../../config/units.ts";
+import { formatDuration, formatSize } from "../../text/units.ts";
 import { readArgs } from "../args.ts";
 import { CommandError } from "../command.ts";
 import { type TestIo, testIo, type TestIoOptions } from "../test_io.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { printable } from "../../text/show.ts";
-import { formatDuration } from "../../config/units.ts";
+import { formatDuration } from "../../text/units.ts";
 import { SandboxLink } from "../../links/sandbox/sandbox_link.ts";
 import { serve, type ServerLog } from "../../server/serve.ts";
 import { policyText } from "../../session/policy.ts";
