@@ -58,7 +58,10 @@ export interface Facts {
   readonly macros: Macros;
   /** The mail has at least so many bytes; at the end of the message exactly so many, or more if it said so itself. */
   readonly size: number;
-  /** Answers so far that cannot change within this mail, so that no pattern runs twice. */
+  /**
+   * Answers so far that cannot change within this mail, so that no pattern runs twice. Empty at MAIL; before it, where a
+   * HELO may be followed by another, empty at each look.
+   */
   readonly known: Map<Condition, boolean>;
 }
 

@@ -56,7 +56,9 @@ function words(condition: Condition): string {
 
 /** A condition inside another, in brackets where its words would run into theirs. */
 function part(condition: Condition): string {
-  if (condition.kind !== "all" && condition.kind !== "any") return words(condition);
+  if ((condition.kind !== "all" && condition.kind !== "any") || condition.of.length === 0) {
+    return words(condition);
+  }
   return condition.of.length === 1 ? part(condition.of[0]) : `(${words(condition)})`;
 }
 

@@ -31,7 +31,10 @@ export interface MacroPlace {
 
 const CONNECT: MacroPlace = { known: ["connect"], lists: ["connect"], unasked: true };
 const CONNECT_ASKED: MacroPlace = { ...CONNECT, unasked: false };
-/** STARTTLS comes after a first HELO, and with a second one: what HELO says of TLS holds from MAIL on. */
+/**
+ * STARTTLS comes after a first HELO, so what HELO says of TLS holds from MAIL on. The macros come with the second HELO
+ * (RFC 3207 section 4.2): a client that leaves that out is taken for one without TLS.
+ */
 const TLS: MacroPlace = { known: ["mail"], lists: ["helo"], unasked: true };
 const MAIL: MacroPlace = { known: ["mail"], lists: ["mail"], unasked: true };
 /** Sendmail has the queue id at MAIL, Postfix after the first recipient. */
