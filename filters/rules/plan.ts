@@ -53,7 +53,8 @@ export function planOf(rules: readonly Rule[]): Plan {
   if (sizes.length > 0) hooks.add("body");
   return {
     hooks,
-    needs: [...new Set(rules.flatMap(({ when }) => needsOf(when)))],
+    // The body comes to a hook, piece by piece; it need not be kept.
+    needs: [...new Set(rules.flatMap(({ when }) => needsOf(when)))].filter((need) => need !== "body"),
     edits: [...edits],
     macros: macrosToAsk({ kind: "any", of: rules.map(({ when }) => when) }),
     perRecipient: leaves.some((leaf) => leaf.kind === "recipient"),

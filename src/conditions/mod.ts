@@ -9,6 +9,7 @@ export { ALWAYS, type Condition, evaluate, type Facts, type Leaf } from "./condi
 export { conditionText } from "./condition_text.ts";
 export { expected, fieldName, map, oneOrMany, parsed } from "./fields.ts";
 export { asksRecipient, leavesOf, macrosOf, macrosToAsk, needsOf } from "./needs.ts";
+export { type ConditionSelector, type MailFacts, selectorOf } from "./selector.ts";
 export { knownWith, only, type Stage, type StageSet } from "./stages.ts";
 export { type Turns, turnsOf } from "./turns.ts";
 export { when } from "./when.ts";

@@ -41,8 +41,8 @@ function needsOfLeaf(leaf: Leaf): readonly Need[] {
       return ["headers"];
     case "sizeOver":
     case "sizeUnder":
-      // The sender's SIZE argument, the header, and the body, for which there is a hook.
-      return ["sender", "headers"];
+      // The sender's SIZE argument, and what came: header and body.
+      return ["sender", "headers", "body"];
     default:
       return [];
   }

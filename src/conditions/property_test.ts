@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Condition, evaluate } from "./condition.ts";
-import { type Stage } from "./stages.ts";
+import { selectorOf } from "./selector.ts";
+import type { Stage } from "./stages.ts";
 import { conditionOf, factsAt, type TestFacts } from "./test_facts.ts";
 import { turnsOf } from "./turns.ts";
 
@@ -128,6 +129,11 @@ function answers(
     const answer = evaluate(condition, factsAt(stage, facts));
     const remembered = evaluate(condition, factsAt(stage, { ...facts, recipients: fresh, known }));
     assert.equal(remembered, answer, `at ${stage} with what is remembered`);
+    assert.equal(
+      selectorOf(condition).evaluate(factsAt(stage, facts)),
+      answer,
+      `at ${stage} as a chain asks`,
+    );
     return { stage, answer };
   });
 }
