@@ -22,10 +22,11 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: "order and merging of links, any carrier",
   },
   links: {
-    may: ["chain", "session", "protocol", "filter", "transport", "text"],
+    may: ["chain", "session", "protocol", "filter", "transport", "text", "conditions/mod.ts"],
     packages: ["node:worker_threads", "node:module"],
     why:
-      "carriers of one contract, the server only sees that; a sandbox is made of a thread and a module hook",
+      "carriers of one contract, the server only sees that; a sandbox is made of a thread and a module hook, which has to " +
+      "know what bundled filters share",
   },
   transport: { may: [], packages: "all", why: "byte pipes: no idea what the bytes mean" },
   conditions: {
@@ -34,7 +35,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: "what may be asked of a mail, for the chain and the bundled filters alike: pure, YAML values in",
   },
   config: {
-    may: ["text", "conditions", "transport/address.ts", "session/policy.ts"],
+    may: ["text", "conditions", "transport/address.ts", "transport/dialable.ts", "session/policy.ts"],
     packages: ["@std/yaml", "zod"],
     why:
       "text in, value out: no files, no runtime; socket addresses and kinds of failure stand where they are defined",

@@ -49,7 +49,6 @@ export function parsed<T>(what: string, parse: (text: string) => T) {
 /** One value or a list of them; gives a list. Mistakes have numbers only in a list that was written as one. */
 export function oneOrMany<T extends z.ZodType>(item: T, what: string) {
   const list = z.array(item).min(1, `is an empty list, expected ${what}`);
-  const { $schema: _, ...one } = z.toJSONSchema(item, { io: "input" });
   return z.unknown().transform((value, context): z.output<T>[] => {
     const written = Array.isArray(value);
     const { data, error } = list.safeParse(written ? value : [value]);
@@ -59,7 +58,13 @@ export function oneOrMany<T extends z.ZodType>(item: T, what: string) {
       context.issues.push(raw as z.core.$ZodRawIssue);
     }
     return z.NEVER;
-  }).meta({ anyOf: [one, { type: "array", items: one, minItems: 1 }] });
+  }).meta({
+    // Worked out only for who wants the JSON Schema: a filter that starts does not.
+    get anyOf() {
+      const { $schema: _, ...one } = z.toJSONSchema(item, { io: "input" });
+      return [one, { type: "array", items: one, minItems: 1 }];
+    },
+  });
 }
 
 /** The name of a header field. */

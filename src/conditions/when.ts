@@ -95,7 +95,11 @@ const condition: z.ZodType<Condition> = z.lazy(() => {
       over: size.optional().describe("More bytes than this: a number, or a size such as 10MiB."),
       under: size.optional().describe("Fewer bytes than this."),
     }, "a map")
-      .refine((value) => Object.keys(value).length > 0, "is empty, expected over, under or both")
+      .refine((value) => Object.keys(value).length > 0, {
+        error: "is empty, expected over, under or both",
+        // An unknown key is told already.
+        when: ({ issues }) => issues.length === 0,
+      })
       .optional().describe("Header and body together have more bytes, or fewer."),
     all: many.optional().describe("All of these hold."),
     any: many.optional().describe("One of these holds, or more."),

@@ -73,7 +73,10 @@ async function serveConfig(
     if (io.uid() === 0) {
       log.event("warn", "Running as root: a filter could do anything here; run as a user of its own");
     }
-    if (read.config.filters.some(({ isolation }) => isolation === "sandbox") && importsAreOpen()) {
+    if (
+      read.config.filters.some((link) => link.kind === "filter" && link.isolation === "sandbox") &&
+      importsAreOpen()
+    ) {
       log.event(
         "warn",
         "Deno would let this program import code from the network; start it with --allow-import --deny-import, both " +
@@ -81,7 +84,7 @@ async function serveConfig(
       );
     }
     await using open = await openFilters(read, { log: filterLog, event: log.event });
-    const { link, config } = onlyFilter(open.filters);
+    const { link, config } = onlyFilter(open);
     const { name, timeout, onFailure } = config;
     log.event(
       "info",

@@ -43,7 +43,7 @@ Exit codes: 0 every mail got a verdict, 1 a filter failed or a file could not be
       log: (name) => directLog(io.stderr, name),
       event: directEvents(io.stderr),
     }, "as-it-is");
-    const { link, config } = onlyFilter(open.filters);
+    const { link, config } = onlyFilter(open);
     const log = directLog(io.stderr, config.name);
     const results: TryResult[] = [];
     for (const file of given.operands) {
