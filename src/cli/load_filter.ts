@@ -4,7 +4,7 @@
  * @module
  */
 import type { FilterConfig } from "../config/schema.ts";
-import { formatDuration } from "../config/units.ts";
+import { formatDuration } from "../text/units.ts";
 import { useText } from "../config/use.ts";
 import type { FilterEnv, Log } from "../filter/mod.ts";
 import { type LoadedFilter, loadFilter as loadModule } from "../session/filter_module.ts";

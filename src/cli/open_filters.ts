@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { UpstreamConfig } from "../config/schema.ts";
 import type { Log } from "../filter/mod.ts";
 import type { SandboxLog } from "../links/sandbox/sandbox_link.ts";
 import { DEFAULT_LIMITS } from "../server/limits.ts";
@@ -21,6 +22,8 @@ export interface FilterLogs {
 /** The running filters of a configuration. */
 export interface OpenFilters extends AsyncDisposable {
   readonly filters: readonly OpenFilter[];
+  /** Milters that run elsewhere: nothing is opened for them before there is mail. */
+  readonly upstreams: readonly UpstreamConfig[];
 }
 
 /**
@@ -37,6 +40,7 @@ export async function openFilters(
   const { config, base } = read;
   const unloaded = new AbortController();
   const filters: OpenFilter[] = [];
+  const upstreams: UpstreamConfig[] = [];
   const close = async (): Promise<void> => {
     unloaded.abort();
     await Promise.all(filters.map(({ link }) => link.close()));
@@ -44,9 +48,13 @@ export async function openFilters(
   const limits = { ...DEFAULT_LIMITS, ...config.limits };
   const pinned = codeSource(read, files);
   try {
-    for (const filter of config.filters) {
+    for (const entry of config.filters) {
+      if (entry.kind === "upstream") {
+        upstreams.push(entry);
+        continue;
+      }
       filters.push(
-        await openFilter(filter, {
+        await openFilter(entry, {
           base,
           limits,
           signal: unloaded.signal,
@@ -60,5 +68,5 @@ export async function openFilters(
     await close();
     throw error;
   }
-  return { filters, [Symbol.asyncDispose]: close };
+  return { filters, upstreams, [Symbol.asyncDispose]: close };
 }

@@ -7,18 +7,18 @@ import type { Address } from "../transport/address.ts";
 import { postfixSpelling, sendmailSpelling } from "../transport/mta_spelling.ts";
 import { CommandError } from "./command.ts";
 import type { OpenFilter } from "./open_filter.ts";
+import type { OpenFilters } from "./open_filters.ts";
 
 /**
  * The filter to run. This version runs one; leaving the others out silently would let mail pass unfiltered.
  *
  * @throws {CommandError} if there are several
  */
-export function onlyFilter(filters: readonly OpenFilter[]): OpenFilter {
-  if (filters.length === 1) return filters[0];
+export function onlyFilter({ filters, upstreams }: OpenFilters): OpenFilter {
+  if (filters.length === 1 && upstreams.length === 0) return filters[0];
+  const names = [...filters.map(({ config }) => config), ...upstreams].map(({ name }) => name);
   throw new CommandError(
-    `Cannot run ${filters.length} filters (${
-      filters.map(({ config }) => config.name).join(", ")
-    }): this version runs ` +
+    `Cannot run ${names.length} filters (${names.join(", ")}): this version runs ` +
       "one in a process; keep one, or give each a configuration and an address of its own, and list the addresses " +
       "in the mail server's configuration",
     2,

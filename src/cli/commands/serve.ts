@@ -5,7 +5,7 @@
  */
 import { Chain } from "../../chain/chain.ts";
 import { printable } from "../../text/show.ts";
-import { formatDuration } from "../../config/units.ts";
+import { formatDuration } from "../../text/units.ts";
 import { SandboxLink } from "../../links/sandbox/sandbox_link.ts";
 import { serve, type ServerLog } from "../../server/serve.ts";
 import { policyText } from "../../session/policy.ts";
@@ -74,7 +74,10 @@ async function serveConfig(
     if (io.uid() === 0) {
       log.event("warn", "Running as root: a filter could do anything here; run as a user of its own");
     }
-    if (read.config.filters.some(({ isolation }) => isolation === "sandbox") && importsAreOpen()) {
+    if (
+      read.config.filters.some((link) => link.kind === "filter" && link.isolation === "sandbox") &&
+      importsAreOpen()
+    ) {
       log.event(
         "warn",
         "Deno would let this program import code from the network; start it with --allow-import --deny-import, both " +
@@ -82,7 +85,7 @@ async function serveConfig(
       );
     }
     await using open = await openFilters(read, { log: filterLog, event: log.event });
-    const { link, config } = onlyFilter(open.filters);
+    const { link, config } = onlyFilter(open);
     const { name, timeout, onFailure } = config;
     log.event(
       "info",
