@@ -48,11 +48,10 @@ export function serveFlags(read: ReadConfig, { cwd, compiled }: FlagsOptions): F
   const notes: string[] = [];
   add("read", pathOfUrl(fileUrl(read.file, cwd)));
   if (config.filters.some(isPinned)) add("read", lockPath(read), cachePath(read));
-  for (const address of config.listen) {
-    for (const flag of listenFlags(address, config.socket)) {
-      const [right, values] = /^--allow-([a-z]+)=(.*)$/.exec(flag)!.slice(1);
-      add(right, ...values.split(","));
-    }
+  const sockets = config.listen.flatMap((address) => listenFlags(address, config.socket));
+  for (const flag of [...sockets, ...config.control === undefined ? [] : listenFlags(config.control)]) {
+    const [right, values] = /^--allow-([a-z]+)=(.*)$/.exec(flag)!.slice(1);
+    add(right, ...values.split(","));
   }
   for (const filter of config.filters) {
     if (filter.isolation === "none") {

@@ -18,6 +18,14 @@ export interface FilterLogs {
   readonly event: SandboxLog["event"];
 }
 
+/** How to open them. */
+export interface OpenOptions {
+  /** `as-it-is` takes filters in files as they are now, for their authors; by default the lock decides. */
+  readonly files?: "pinned" | "as-it-is";
+  /** Gives up when aborted: what has been opened is unloaded, and the signal's reason thrown. */
+  readonly signal?: AbortSignal;
+}
+
 /** The running filters of a configuration. */
 export interface OpenFilters extends AsyncDisposable {
   readonly filters: readonly OpenFilter[];
@@ -26,13 +34,12 @@ export interface OpenFilters extends AsyncDisposable {
 /**
  * Loads and starts all filters of a configuration, one after the other, in its order. Disposing unloads them.
  *
- * @param files `as-it-is` takes filters in files as they are now, for their authors; without it the lock decides.
  * @throws {CommandError} that names the first filter that cannot be loaded
  */
 export async function openFilters(
   read: ReadConfig,
   logs: FilterLogs,
-  files: "pinned" | "as-it-is" = "pinned",
+  { files = "pinned", signal }: OpenOptions = {},
 ): Promise<OpenFilters> {
   const { config, base } = read;
   const unloaded = new AbortController();
@@ -43,8 +50,11 @@ export async function openFilters(
   };
   const limits = { ...DEFAULT_LIMITS, ...config.limits };
   const pinned = codeSource(read, files);
+  const giveUp = (): void => unloaded.abort();
+  signal?.addEventListener("abort", giveUp);
   try {
     for (const filter of config.filters) {
+      signal?.throwIfAborted();
       filters.push(
         await openFilter(filter, {
           base,
@@ -56,9 +66,14 @@ export async function openFilters(
         }),
       );
     }
+    signal?.throwIfAborted();
   } catch (error) {
     await close();
+    // What the abort broke is no fault of the filter.
+    signal?.throwIfAborted();
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
   }
   return { filters, [Symbol.asyncDispose]: close };
 }

@@ -55,6 +55,7 @@ listen:
   - inet:8891@127.0.0.1
   - "unix:/run/millrace/millrace.sock"
 socket: { mode: 0660, group: postfix }
+control: unix:/run/millrace/control.sock
 defaults:
   timeout: 1.5s
   on_failure: accept
@@ -93,6 +94,7 @@ log: { format: json, level: debug }
       { kind: "unix", path: "/run/millrace/millrace.sock" },
     ],
     socket: { mode: 0o660, group: "postfix" },
+    control: { kind: "unix", path: "/run/millrace/control.sock" },
     limits: {
       connections: 200,
       idle: 600_000,
@@ -178,7 +180,7 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ["limts: {}", '3:1: unknown key "limts"; did you mean limits?'],
   [
     "zebra: 1",
-    '3:1: unknown key "zebra"; allowed here: listen, socket, defaults, limits, filters, cache, lock, jsr, log',
+    '3:1: unknown key "zebra"; allowed here: listen, socket, control, defaults, limits, filters, cache, lock, jsr, log',
   ],
   ["defaults: { on-failure: accept }", '3:13: defaults: unknown key "on-failure"; did you mean on_failure?'],
   [
@@ -225,6 +227,15 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ["limits: { recipients: lots }", '3:23: limits.recipients: "lots" is not a whole number from 1 to 1000000'],
   ["limits: [1]", "3:9: limits: a list found, expected a map"],
   ["socket: { group: [mail] }", "3:18: socket.group: a list is not a group: write its name or number"],
+  [
+    "control: inet:8892@127.0.0.1",
+    '3:10: control: "inet:8892@127.0.0.1" is no Unix socket: whoever reaches the control socket may reload, and only a ' +
+    'file has an owner and a mode; write "unix:/PATH"',
+  ],
+  [
+    "control: true",
+    '3:10: control: true is not a control socket: write "unix:/PATH", for example "unix:/run/millrace/control.sock"',
+  ],
   ["log: ~", ""],
   ["log: text", '3:6: log: "text" found, expected a map'],
 ];

@@ -6,7 +6,7 @@
  * @module
  */
 import { z } from "zod";
-import { type Address, parseAddress } from "../transport/address.ts";
+import { type Address, parseAddress, type UnixAddress } from "../transport/address.ts";
 import { show } from "../text/show.ts";
 import { FAILURE_KINDS, type FailureKind, type FailurePolicy } from "../session/policy.ts";
 import { type Permissions, PermissionsSchema } from "./permissions.ts";
@@ -152,6 +152,24 @@ const listen = z.union([address, z.array(address).min(1).max(64)], {
   error: (issue) => addressComplaint(issue.input),
 });
 
+const control = text(
+  /^/,
+  (input) =>
+    `${
+      show(input)
+    } is not a control socket: write "unix:/PATH", for example "unix:/run/millrace/control.sock"`,
+  (value): UnixAddress => {
+    const address = parseAddress(value);
+    if (address.kind === "unix") return address;
+    throw new RangeError(
+      `${
+        show(value)
+      } is no Unix socket: whoever reaches the control socket may reload, and only a file has an owner ` +
+        'and a mode; write "unix:/PATH"',
+    );
+  },
+);
+
 const FILTER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const filterName = z.string().regex(FILTER_NAME, {
   error: (issue) => `${show(issue.input)} is not a filter name: letters, digits and . _ -, at most 64`,
@@ -198,6 +216,10 @@ export const ConfigSchema = z.strictObject({
       "Group of Unix sockets, by name or number, so that the MTA may connect.",
     ),
   }).prefault({}).describe("For all Unix sockets in listen."),
+  control: control.optional().describe(
+    'Where `millrace reload` asks a running program: "unix:/run/millrace/control.sock". Mode 0600: the user that runs the ' +
+      "program, and root. Default: none.",
+  ),
   defaults: z.strictObject({
     timeout: timeout().prefault("10s").describe("Time for one hook of a filter."),
     start_timeout: startTimeout().prefault("30s").describe("Time for a filter to load and start."),
@@ -263,6 +285,8 @@ export interface Config {
   readonly listen: readonly Address[];
   /** For Unix sockets; `mode` as permission bits. */
   readonly socket: { readonly mode?: number; readonly group?: string | number };
+  /** Where a running program takes orders; undefined for nowhere. */
+  readonly control?: UnixAddress;
   /** What is left out here has the runtime's default. */
   readonly limits: z.output<typeof ConfigSchema>["limits"];
   readonly filters: readonly FilterConfig[];

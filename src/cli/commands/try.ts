@@ -42,7 +42,7 @@ Exit codes: 0 every mail got a verdict, 1 a filter failed or a file could not be
     await using open = await openFilters(read, {
       log: (name) => directLog(io.stderr, name),
       event: directEvents(io.stderr),
-    }, "as-it-is");
+    }, { files: "as-it-is" });
     const { link, config } = onlyFilter(open.filters);
     const log = directLog(io.stderr, config.name);
     const results: TryResult[] = [];
