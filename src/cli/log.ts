@@ -28,6 +28,8 @@ export interface OpenLog {
   readonly server: ServerLog;
   /** The log that a filter gets; its lines bear the filter's name. */
   filter(name: string): Log;
+  /** Goes on with other options, from the next line on. */
+  configure(options: LogOptions): void;
   /** Writes what is left. Afterwards nothing is logged. */
   close(): Promise<void>;
 }
@@ -45,7 +47,7 @@ const FROM_LOGTAPE: Readonly<Record<LogRecord["level"], Level>> = {
 
 /** Opens the log on an output. There is one at a time: LogTape is configured for the whole process. */
 export function openLog(options: LogOptions, output: Output): OpenLog {
-  const asText = options.format === "text" || options.format === "auto" && output.isTerminal;
+  let asText = false;
   const format = (line: LogLine) => asText ? textLine(line, output.color) : jsonLine(line);
   const sink = new LogSink(
     (bytes) => output.writeLater(bytes),
@@ -57,24 +59,28 @@ export function openLog(options: LogOptions, output: Output): OpenLog {
         fields: { dropped: count },
       }),
   );
-  configureSync({
-    reset: true,
-    sinks: {
-      lines: ({ timestamp, level, rawMessage, properties }) =>
-        sink.push(
-          format({
-            time: timestamp,
-            level: FROM_LOGTAPE[level],
-            message: String(rawMessage),
-            fields: properties,
-          }),
-        ),
-    },
-    loggers: [
-      { category: ["millrace"], lowestLevel: TO_LOGTAPE[options.level], sinks: ["lines"] },
-      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["lines"] },
-    ],
-  });
+  const configure = ({ format: wanted, level }: LogOptions): void => {
+    asText = wanted === "text" || wanted === "auto" && output.isTerminal;
+    configureSync({
+      reset: true,
+      sinks: {
+        lines: ({ timestamp, level, rawMessage, properties }) =>
+          sink.push(
+            format({
+              time: timestamp,
+              level: FROM_LOGTAPE[level],
+              message: String(rawMessage),
+              fields: properties,
+            }),
+          ),
+      },
+      loggers: [
+        { category: ["millrace"], lowestLevel: TO_LOGTAPE[level], sinks: ["lines"] },
+        { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["lines"] },
+      ],
+    });
+  };
+  configure(options);
   const server = getLogger(["millrace", "server"]);
   return {
     server: {
@@ -84,6 +90,7 @@ export function openLog(options: LogOptions, output: Output): OpenLog {
       event: (level, message, fields) => write(server, level, message, fields),
     },
     filter: (name) => filterLog(name),
+    configure,
     async close() {
       await sink.drain();
       resetSync();

@@ -20,7 +20,7 @@ import { CONFIG_OPTION, type ReadConfig, readConfig } from "../load_config.ts";
 import { type OpenFilters, openFilters } from "../open_filters.ts";
 import { directEvents, directLog } from "../log.ts";
 import type { OpenFilter } from "../open_filter.ts";
-import { onlyFilter, postfixLine, sendmailLine } from "../setup.ts";
+import { postfixLine, sendmailLine } from "../setup.ts";
 
 /** The command. */
 export const command: Command = {
@@ -40,7 +40,6 @@ export const command: Command = {
     });
     const report = reportOf(read, open);
     io.stdout.write(given.has("json") ? `${JSON.stringify(report, null, 2)}\n` : textOf(report));
-    onlyFilter(open);
     return 0;
   },
 };

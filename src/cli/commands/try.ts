@@ -48,8 +48,8 @@ Exit codes: 0 every mail got a verdict, 1 a filter failed or a file could not be
     await using open = await openFilters(read, {
       log: (name) => directLog(io.stderr, name),
       event: directEvents(io.stderr),
-    }, "as-it-is");
-    const chain = chainOf(open.filters);
+    }, { files: "as-it-is" });
+    const chain = await chainOf(open.links, read);
     const log = directChainLog(io.stderr);
     const results: TryResult[] = [];
     for (const file of given.operands) {
