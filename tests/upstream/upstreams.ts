@@ -11,6 +11,8 @@ import { type Failure, uniformPolicy } from "../../src/session/policy.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { memoryListener } from "../../src/transport/memory.ts";
 import type { Connection, Listener } from "../../src/transport/types.ts";
+import type { Command } from "../../src/protocol/mod.ts";
+import type { Driver } from "../redteam/driver.ts";
 import type { Event } from "../redteam/sandboxes.ts";
 
 /** A link to a milter, and its log. */
@@ -59,4 +61,21 @@ export class Millrace {
     this.#stop.abort();
     await this.#ended;
   }
+}
+
+/** Says commands in turn; all replies in words. */
+export async function sayAll(driver: Driver, ...commands: readonly Command[]): Promise<string[]> {
+  const words: string[] = [];
+  for (const command of commands) words.push(...await driver.say(command));
+  return words;
+}
+
+/** What was told of failures: kind, hook, outcome. */
+export function told(driver: Driver): string[] {
+  return driver.notes.failures.map(({ kind, hook, outcome }) => `${kind} ${hook || "-"} ${outcome}`);
+}
+
+/** Lets everything happen that is under way in memory. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 2; i++) await new Promise((resolve) => setTimeout(resolve));
 }

@@ -27,7 +27,7 @@ import type { Verdict } from "../../filter/mod.ts";
 import type { Carrier } from "./carrier.ts";
 import { ReplyCheck } from "./reply_check.ts";
 
-/** Bytes of the edits of one mail, a new body included. */
+/** How much of edits is kept, bytes. */
 const EDITS_LIMIT = 256 * 1024 * 1024;
 
 /** An answer that is not for the MTA. */
@@ -54,6 +54,7 @@ export class RelayReplies {
   /** How often the filter has said that it still works at the end of a message. */
   progressed = 0;
   readonly #asked: Asked;
+  readonly #editsLimit: number;
   readonly #check = new ReplyCheck();
   /** Edits of the pending end of message; the MTA gets them with the verdict or not at all. */
   readonly #edits = new FrameWriter();
@@ -66,8 +67,10 @@ export class RelayReplies {
   #replayed: Reply | undefined;
   #carrier: Pick<Carrier, "understand"> | undefined;
 
-  constructor(asked: Asked) {
+  /** @param editsLimit Bytes of the edits of one mail, a new body included. */
+  constructor(asked: Asked, editsLimit = EDITS_LIMIT) {
     this.#asked = asked;
+    this.#editsLimit = editsLimit;
   }
 
   /** Answers are still to come that nobody waits for. */
@@ -82,7 +85,7 @@ export class RelayReplies {
   }
 
   /** A new carrier, or none: nothing of the old one's is left. */
-  restart(carrier?: Carrier): void {
+  restart(carrier?: Pick<Carrier, "understand">): void {
     this.#carrier = carrier;
     this.#passed = [];
     this.#replayed = undefined;
@@ -156,8 +159,11 @@ export class RelayReplies {
     const isBody = reply.kind === "replaceBody";
     (isBody ? this.#body : this.#edits).frames(frame.bytes.subarray(frame.start - 5, frame.end));
     if (!isBody) this.#edited++;
-    if (this.#edits.length + this.#body.length > EDITS_LIMIT) {
-      throw new ProtocolError("too-large", `The filter's edits of one mail are over ${EDITS_LIMIT} bytes`);
+    if (this.#edits.length + this.#body.length > this.#editsLimit) {
+      throw new ProtocolError(
+        "too-large",
+        `The filter's edits of one mail are over ${this.#editsLimit} bytes`,
+      );
     }
   }
 

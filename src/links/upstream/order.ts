@@ -58,6 +58,8 @@ export class LibmilterOrder {
   #mailOpen = false;
   /** The milter is done with a mail with which the MTA goes on: the answer to what still comes of it. */
   #rest: Reply | undefined;
+  /** The milter has seen enough of the body; MTAs older than SMFIP_SKIP go on sending it. */
+  #skipsBody = false;
 
   /** A mail is open there. */
   get mailOpen(): boolean {
@@ -126,6 +128,9 @@ export class LibmilterOrder {
         if (STAYS.includes(code)) return;
         if (code === DATA) this.#rest = reply;
         break;
+      case "skip":
+        if (code === BODY) this.#skipsBody = true;
+        return;
       default:
         return;
     }
@@ -140,17 +145,20 @@ export class LibmilterOrder {
   /** Ends the mail that is open there; false if none is. */
   #endMail(): boolean {
     this.#rest = undefined;
+    this.#skipsBody = false;
     if (!this.#mailOpen) return false;
     this.#mailOpen = false;
     this.#at = ABORT;
     return true;
   }
 
-  /** The milter wants the command, and finds back from it: in a mail, from an unknown one to RCPT or DATA only. */
+  /** The milter wants the command, and what must follow is still possible after it. */
   #isSafe(code: number): boolean {
-    if (code !== UNKNOWN || !this.#mailOpen) return this.#sent(code);
-    return this.#sent(UNKNOWN) && this.#sent(DATA) &&
-      [MAIL, RCPT, UNKNOWN].some((state) => state === this.#at);
+    if (!this.#sent(code) || (code === BODY && this.#skipsBody)) return false;
+    if (code !== UNKNOWN) return true;
+    // From an unknown command libmilter finds back to RCPT and DATA, not to CONNECT and not into a mail's content.
+    if (!this.#mailOpen) return this.#connected || !this.#sent(CONNECT);
+    return this.#sent(DATA) && [MAIL, RCPT, UNKNOWN].some((state) => state === this.#at);
   }
 
   #reaches(from: number, code: number): boolean {
