@@ -42,9 +42,19 @@ const PARTS: Readonly<Record<string, Part>> = {
   },
   loader: { may: [], packages: "all", why: "from a URL to a pinned archive" },
   server: {
-    may: ["protocol", "filter", "session", "chain", "links", "transport (types)", "config (types)"],
+    may: [
+      "protocol",
+      "filter",
+      "session",
+      "chain",
+      "links",
+      "transport/direct.ts",
+      "transport (types)",
+      "config (types)",
+    ],
     packages: [],
-    why: "the one loop where bytes, session, chain and clock meet; sockets and logs are handed in",
+    why:
+      "the one loop where bytes, session, chain and clock meet; sockets and logs are handed in, and read and written as on any runtime",
   },
   testing: {
     may: [

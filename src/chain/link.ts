@@ -32,6 +32,11 @@ export interface LinkSession {
   /** When it last gave a sign that it is still at work, ms on the host's clock: its time counts from there. */
   readonly progressed?: number;
   /**
+   * Counts the signs of life (SMFIR_PROGRESS) of a filter at work on the end of a message: when it has changed, the
+   * deadline starts anew. They are not in `out`, because the server sends its own. Undefined: the link has none.
+   */
+  readonly progressed?: number;
+  /**
    * Takes a frame and appends the replies to `out`.
    *
    * Undefined when all is done, else a promise: hold the frame, and receive no other, until it settles or `expire` has

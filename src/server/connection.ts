@@ -9,7 +9,7 @@
 import type { Session } from "../chain/session.ts";
 import { FrameReader, FrameWriter, ProtocolError, SMFIR } from "../protocol/mod.ts";
 import type { Connection, DirectConnection } from "../transport/types.ts";
-import { directOf } from "./byte_io.ts";
+import { directOf } from "../transport/direct.ts";
 
 /** Bytes read ahead while a hook is pending, or replies kept while the MTA does not read them. */
 const AHEAD = 256 * 1024;

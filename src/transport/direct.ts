@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Connection, DirectConnection } from "../transport/types.ts";
+import type { Connection, DirectConnection } from "./types.ts";
 
 /** The connection's own shortcut, or the same on top of its streams. */
 export function directOf(connection: Connection): DirectConnection {

@@ -1,18 +1,9 @@
 /**
- * Holds a sandbox's replies against the protocol, before the MTA sees a byte of them.
+ * Holds a relayed filter's replies against the protocol, before the MTA sees a byte of them.
  *
  * @module
  */
-import {
-  type Agreement,
-  type Frame,
-  isFinal,
-  parseReply,
-  ProtocolError,
-  type Reply,
-  SMFIC,
-  SMFIP,
-} from "../../protocol/mod.ts";
+import { type Agreement, isFinal, ProtocolError, type Reply, SMFIC, SMFIP } from "../../protocol/mod.ts";
 import { MAX_EDITS } from "../../session/edits.ts";
 import { readReplyText } from "../../session/mta_checks.ts";
 import { EDIT_FLAGS } from "../../session/wants.ts";
@@ -33,25 +24,23 @@ const FLAGS: Partial<Record<Reply["kind"], number>> = {
 /** Stages at which accept would have effects that nobody wants, or discard has none. */
 const NO_DISCARD: readonly number[] = [SMFIC.CONNECT, SMFIC.HELO, SMFIC.UNKNOWN];
 
-/** Reads and checks the replies of one session. */
+/** Checks the replies of one session. */
 export class ReplyCheck {
   /** Edits of the message so far. */
-  edits = 0;
+  #edits = 0;
 
   /**
-   * Reads the current frame as a reply to a command of byte `code`.
+   * Checks a reply to a command of byte `code`.
    *
-   * @throws {ProtocolError} if the reply is malformed or not legal there.
+   * @throws {ProtocolError} if the reply is not legal there.
    */
-  read(frame: Frame, code: number, agreement: Agreement): Reply {
-    const reply = parseReply(frame.code, frame.bytes, frame.start, frame.end);
+  check(reply: Reply, code: number, agreement: Agreement): void {
     if (isFinal(reply)) this.#final(reply, code, agreement);
     else this.#edit(reply, code, agreement);
-    return reply;
   }
 
   #final(reply: Reply, code: number, agreement: Agreement): void {
-    this.edits = 0;
+    this.#edits = 0;
     switch (reply.kind) {
       case "continue":
       case "reject":
@@ -83,7 +72,7 @@ export class ReplyCheck {
     if (flag === undefined || code !== SMFIC.BODYEOB) refuse(reply, code, "it is not legal there");
     if ((agreement.actions & flag) === 0) refuse(reply, code, "it was not negotiated");
     // A body comes in pieces; only what is not one is counted against the limit of edits.
-    if (reply.kind !== "replaceBody" && ++this.edits > MAX_EDITS) {
+    if (reply.kind !== "replaceBody" && ++this.#edits > MAX_EDITS) {
       refuse(reply, code, `there are over ${MAX_EDITS} edits`);
     }
   }
@@ -92,6 +81,6 @@ export class ReplyCheck {
 function refuse(reply: Reply, code: number, why: string): never {
   throw new ProtocolError(
     "bad-value",
-    `The sandbox answered "${reply.kind}" to command '${String.fromCharCode(code)}': ${why}`,
+    `The filter answered "${reply.kind}" to command '${String.fromCharCode(code)}': ${why}`,
   );
 }

@@ -49,7 +49,7 @@ export class RelayReport {
   }
 
   /**
-   * Looks at a command, and checks its payload on the way, so that a sandbox gets only what is well-formed.
+   * Looks at a command, and checks its payload on the way, so that a filter gets only what is well-formed.
    *
    * @param cell The step that it makes.
    * @throws {ProtocolError} for a malformed payload.

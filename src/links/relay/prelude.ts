@@ -1,5 +1,5 @@
 /**
- * What a new sandbox must be told of a connection that began with another one.
+ * What a new carrier must be told of a connection that began with another one.
  *
  * @module
  */
