@@ -85,6 +85,8 @@ export class Server {
   readonly #accepting = new Map<Listener, Promise<void>>();
   readonly #open = new Set<MilterConnection>();
   #current: Generation;
+  /** With those that open connections still have. */
+  readonly #generations = new Set<Generation>();
   #idle: (() => void) | undefined;
   #refused = 0;
 
@@ -94,6 +96,7 @@ export class Server {
     this.#signal = signal;
     this.#now = now;
     this.#current = generationOf(options);
+    this.#generations.add(this.#current);
     const write =
       (level: "debug" | "info" | "warn" | "error") =>
       (message: string, fields?: Readonly<Record<string, unknown>>): void =>
@@ -119,8 +122,9 @@ export class Server {
   replace(service: Service): Retired {
     const old = this.#current;
     this.#current = generationOf(service);
+    this.#generations.add(this.#current);
     old.gone = Promise.withResolvers();
-    if (old.connections === 0) old.gone.resolve();
+    if (old.connections === 0) this.#retire(old);
     return { connections: old.connections, gone: old.gone.promise };
   }
 
@@ -173,9 +177,14 @@ export class Server {
         this.#refused = 0;
       }
       this.#logEnd(milter.peer, end, limits);
-      if (--generation.connections === 0) generation.gone?.resolve();
+      if (--generation.connections === 0 && generation.gone !== undefined) this.#retire(generation);
       if (this.#open.size === 0) this.#idle?.();
     });
+  }
+
+  #retire(generation: Generation): void {
+    this.#generations.delete(generation);
+    generation.gone?.resolve();
   }
 
   #logEnd(peer: string, end: End, { idle }: Limits): void {
@@ -208,6 +217,7 @@ export class Server {
   #tick(): void {
     const now = this.#now();
     for (const connection of this.#open) connection.tick(now);
+    for (const { chain } of this.#generations) chain.tick(now);
   }
 }
 

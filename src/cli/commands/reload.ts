@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { formatDuration } from "../../config/units.ts";
+import { formatDuration } from "../../text/units.ts";
 import type { UnixAddress } from "../../transport/address.ts";
 import { dial } from "../../transport/deno.ts";
 import { TransportError } from "../../transport/errors.ts";
@@ -41,7 +41,10 @@ Exit codes: 0 done, 1 refused or no program answers, 2 usage or configuration.`,
       );
     }
     // One that runs already, and the own one after it.
-    const starts = config.filters.reduce((sum, { startTimeout }) => sum + startTimeout, 0);
+    const starts = config.filters.reduce(
+      (sum, link) => sum + (link.kind === "filter" ? link.startTimeout : 0),
+      0,
+    );
     const { done, text } = await ask(config.control, 2 * starts + SLACK);
     if (!done) throw new CommandError(text);
     io.stdout.write(`${text}\n`);

@@ -39,6 +39,9 @@ export interface RuntimeOptions {
 /** Replaced configurations whose filters still run for open connections; each costs what its sandboxes cost. */
 const MOST_RETIRED = 16;
 
+/** How often the counts of the links are logged, ms; also at the end, and when a reload takes them out of service. */
+const COUNTS_INTERVAL = 3_600_000;
+
 /** Everything of a configuration that has to be open before it can serve. */
 interface Prepared {
   readonly read: ReadConfig;
@@ -59,6 +62,7 @@ export class Runtime {
   readonly #retired = new Set<Promise<void>>();
   #read: ReadConfig;
   #open: OpenFilters | undefined;
+  #chain: Chain | undefined;
   #server: Server | undefined;
   #sockets: readonly OpenSocket[] = [];
   #control: ControlServer | undefined;
@@ -79,12 +83,14 @@ export class Runtime {
    * @throws {CommandError} if it cannot start
    */
   async run(): Promise<void> {
+    const hourly = setInterval(() => this.#chain && this.#logCounts(this.#chain), COUNTS_INTERVAL);
     try {
       const start = this.#start();
       this.#work = start.catch(() => {});
       const server = await start;
       await server?.run();
     } finally {
+      clearInterval(hourly);
       await this.#stop();
     }
   }
@@ -160,7 +166,7 @@ export class Runtime {
     if (!same(read.config.log, before.config.log)) log.configure(read.config.log);
     if (!hasSandbox(before)) this.#warnOfImports(read);
     const { connections, gone } = server.replace({ chain: next.chain, limits: read.config.limits });
-    this.#retire(open, gone);
+    this.#retire(open, this.#chain, gone);
     this.#adopt(server, next);
     return { changes: changeWords(before.config, read.config), connections };
   }
@@ -197,7 +203,7 @@ export class Runtime {
   }
 
   /** Goes over to what has been prepared. */
-  #adopt(server: Server, { read, open, sockets, control }: Prepared): void {
+  #adopt(server: Server, { read, open, chain, sockets, control }: Prepared): void {
     const { log: { server: log } } = this.#options;
     for (const { listener } of sockets.added) {
       server.add(listener);
@@ -214,12 +220,13 @@ export class Runtime {
     }
     this.#sockets = [...sockets.kept, ...sockets.added];
     this.#open = open;
+    this.#chain = chain;
     this.#read = read;
   }
 
   /** Unloads filters once the last connection that uses them has ended. */
-  #retire(open: OpenFilters, gone: Promise<void>): void {
-    const unloaded = gone.then(() => this.#unload(open)).then(() => {
+  #retire(open: OpenFilters, chain: Chain | undefined, gone: Promise<void>): void {
+    const unloaded = gone.then(() => this.#unload(open, chain)).then(() => {
       this.#retired.delete(unloaded);
       const names = open.filters.map(({ config }) => config.name).join(", ");
       this.#options.log.server.event("debug", `The filters of an earlier configuration are gone: ${names}`);
@@ -227,7 +234,9 @@ export class Runtime {
     this.#retired.add(unloaded);
   }
 
-  async #unload(open: OpenFilters): Promise<void> {
+  async #unload(open: OpenFilters, chain: Chain | undefined): Promise<void> {
+    chain?.close();
+    if (chain !== undefined) this.#logCounts(chain);
     for (const { link, config: { name } } of open.filters) {
       if (!(link instanceof SandboxLink) || link.refusals.size === 0) continue;
       this.#options.log.server.event("info", `Filter ${name} was refused accesses`, {
@@ -244,8 +253,23 @@ export class Runtime {
     await (this.#next ?? this.#work);
     await this.#control?.close();
     closeSockets(this.#sockets);
-    if (this.#open !== undefined) await this.#unload(this.#open);
+    if (this.#open !== undefined) await this.#unload(this.#open, this.#chain);
     await Promise.all(this.#retired);
+  }
+
+  /** What each link has done since its chain began. */
+  #logCounts(chain: Chain): void {
+    const { log: { server: log } } = this.#options;
+    for (const { link, verdicts, ms, ...counts } of chain.counters.all()) {
+      // Nobody misses what did not happen.
+      const happened = Object.entries(counts).filter(([, count]) => count !== 0);
+      log.event("info", "link counts", {
+        link,
+        ...Object.fromEntries(happened),
+        ...verdicts,
+        ms: Math.round(ms),
+      });
+    }
   }
 
   /** Says where it listens, and what exactly to write into the mail server's configuration. */
