@@ -205,7 +205,7 @@ export class ChainSession implements Session {
   /** Is a link concerned by this connection, whatever mail it brings? */
   #concerns({ entry: { when, canary = 1 } }: Member): boolean {
     if (canary < 1) return false;
-    return when === undefined || when.evaluate(this.#connection.facts) === true;
+    return when === undefined || when.begin()(this.#connection.early) === true;
   }
 
   #open(): void {
@@ -257,15 +257,11 @@ export class ChainSession implements Session {
     const pass = this.#pass!;
     const record = this.#record!;
     this.#pass = undefined;
-    const { verdict } = record.end(pass.mail, outcome, code);
-    for (const { entry, view } of pass.shots.splice(0)) {
-      this.#shadows.start(entry, view, {
-        offer: this.#offer!,
-        agreement: this.#agreement,
-        facts: this.#connection.facts,
-        queueId: record.queueId,
-        verdict,
-      });
+    const { verdict } = record.end(pass.mail, outcome, code, pass.shots);
+    for (const { shadow: { entry }, view } of pass.shots.splice(0)) {
+      if (view === undefined) continue;
+      const { queueId } = record;
+      this.#shadows.start(entry, view, { offer: this.#offer!, agreement: this.#agreement, queueId, verdict });
     }
     pass.release();
   }

@@ -144,6 +144,35 @@ test("a link in a share of the mails gets that share, and the connection only wi
   ]]);
 });
 
+test("a shadow link has its condition and its share like any other", async () => {
+  const seen: string[] = [];
+  const shadow = (name: string, rest: object) =>
+    entry({ name, message: () => void seen.push(name) }, { mode: "shadow", ...rest });
+  const from = (address: string) => when(`from ${address}`, ({ sender }) => sender?.address === address);
+  const chain = new Chain(
+    [
+      shadow("yes", { when: from("a@client.example") }),
+      shadow("no", { when: from("b@client.example") }),
+      shadow("rare", { canary: 0.1 }),
+      entry({ name: "in force", message() {} }),
+    ],
+    {},
+    () => 0.5,
+  );
+  const driver = connected(chain);
+  await driver.begin();
+  await said(driver, mail(), rcpt("one@lab.example"), data, header("A", "1"), endOfHeaders, end);
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual(seen, ["yes"]);
+  assert.deepEqual(driver.notes.mails[0].links!.map(({ link, reason }) => [link, reason]), [
+    ["yes", undefined],
+    ["no", "not the case: from b@client.example"],
+    ["rare", "not in its share of 10 %"],
+    ["in force", undefined],
+  ]);
+  await driver.lost();
+});
+
 test("a shadow link sees the mail at its place, and has no effect, whatever it does", async () => {
   for (const does of ["reject", "edit", "nothing", "throw", "hang"] as const) {
     const seen: string[] = [];

@@ -35,20 +35,16 @@ export class ConnectionFacts {
   readonly macros: MacroStore = new MacroStore();
   readonly #frames = new Map<number, OwnFrame>();
 
-  /** What conditions may know before there is a mail. */
-  get facts(): MailFacts {
-    const { client, heloName, macros, helo } = this;
-    const stage = helo === undefined ? "connect" : "helo";
-    return {
-      stage,
-      client,
-      helo: heloName,
-      sender: undefined,
-      recipients: [],
-      headers: NO_FIELDS,
-      size: 0,
-      macros,
-    };
+  /** What conditions may know of the connection. */
+  get facts(): Pick<MailFacts, "client" | "helo" | "macros"> {
+    const { client, heloName: helo, macros } = this;
+    return { client, helo, macros };
+  }
+
+  /** What they may know before there is a mail. */
+  get early(): MailFacts {
+    const stage = this.helo === undefined ? "connect" : "helo";
+    return { ...this.facts, stage, sender: undefined, recipients: [], headers: NO_FIELDS, size: 0 };
   }
 
   /** The macro frame that holds for a stage. */

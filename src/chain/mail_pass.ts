@@ -13,7 +13,7 @@ import { ChainMail, type MailView } from "./mail.ts";
 import type { Member } from "./member.ts";
 import { type Answer, objects } from "./member_mail.ts";
 import { HEADER_EDITS } from "./negotiation.ts";
-import type { FactStage, MailFacts } from "./selector.ts";
+import type { FactStage, MailFacts, Selector } from "./selector.ts";
 import { OwnFrame, SpoolFull } from "./spool.ts";
 import type { Steps, Wait } from "./steps.ts";
 
@@ -27,6 +27,13 @@ export interface Outcome {
   readonly commandOnly?: boolean;
   /** Nobody looks at the rest of the mail, or of its body. */
   readonly rest?: "accept" | "skip";
+}
+
+/** What a shadow link is to look at; or why it is not. */
+export interface Shot {
+  readonly shadow: ShadowEntry;
+  readonly view?: MailView;
+  readonly reason?: string;
 }
 
 /** What a mail passes through. */
@@ -55,7 +62,7 @@ const GOES_ON: Outcome = Object.freeze({});
 export class MailPass {
   readonly mail: ChainMail;
   /** What shadow links are to look at, once the mail has its answer. */
-  readonly shots: { readonly entry: ShadowEntry; readonly view: MailView }[] = [];
+  readonly shots: Shot[] = [];
   readonly #passage: Passage;
   #stage: FactStage = "mail";
   /** The link whose turn it is with the content. */
@@ -71,7 +78,7 @@ export class MailPass {
       const { canary } = member.entry;
       if (canary === undefined || canary === 1 || options.random() < canary) continue;
       member.mail.concerned = false;
-      member.mail.reason = `not in its share of ${canary * 100} %`;
+      member.mail.reason = shareText(canary);
     }
   }
 
@@ -128,7 +135,7 @@ export class MailPass {
   /** Lets go of all that is kept. */
   release(): void {
     this.mail.body.release();
-    for (const { view } of this.shots) view.body.release();
+    for (const { view } of this.shots) view?.body.release();
   }
 
   /** MAIL and DATA: each link in turn that has to answer, those included that it has only now become clear for. */
@@ -267,10 +274,35 @@ export class MailPass {
 
   /** Keeps the mail as it is now for the shadow links whose place is here. */
   #shoot(): void {
-    for (const entry of this.#passage.options.shadows.slice(this.shots.length)) {
-      if (entry.place > this.#turn) return;
-      this.shots.push({ entry, view: this.mail.snapshot() });
+    const { options, connection } = this.#passage;
+    for (const shadow of options.shadows.slice(this.shots.length)) {
+      if (shadow.place > this.#turn) return;
+      const { canary = 1, when } = shadow.entry;
+      const inShare = canary === 1 || options.random() < canary;
+      const facts = {
+        ...connection.facts,
+        ...this.#mailFacts(this.mail.addresses()),
+        stage: "endOfMessage" as const,
+      };
+      if (!inShare) this.shots.push({ shadow, reason: shareText(canary) });
+      else if (when === undefined || when.begin()(facts) === true) {
+        this.shots.push({ shadow, view: this.mail.snapshot() });
+      } else this.shots.push({ shadow, reason: conditionText(when) });
     }
+  }
+
+  #mailFacts(
+    recipients: readonly EnvelopeAddress[],
+  ): Pick<MailFacts, "sender" | "recipients" | "headers" | "size"> {
+    const { mail } = this;
+    return {
+      sender: mail.from,
+      recipients,
+      get headers() {
+        return mail.fields();
+      },
+      size: Math.max(mail.size, mail.announced),
+    };
   }
 
   /** The mail is larger than what may be kept of it. */
@@ -283,31 +315,41 @@ export class MailPass {
   #concern(member: Member, candidate?: EnvelopeAddress): boolean | undefined {
     const { mail, entry: { when } } = member;
     if (mail.concerned === undefined) {
-      mail.concerned = when === undefined ? true : when.evaluate(this.#facts(member, candidate));
-      if (mail.concerned === false) mail.reason = `not the case: ${when!.text}`;
+      mail.ask ??= when?.begin();
+      mail.concerned = mail.ask === undefined ? true : mail.ask(this.#facts(member, candidate));
+      if (mail.concerned === false) mail.reason = conditionText(when!);
     }
     return mail.concerned;
   }
 
+  /** Those that the link's condition has not looked at. */
+  #newRecipients({ mail }: Member, candidate: EnvelopeAddress | undefined): EnvelopeAddress[] {
+    const since = this.mail.recipients.slice(mail.looked).map(({ address }) => address);
+    mail.looked = this.mail.recipients.length;
+    if (candidate !== undefined) since.push(candidate);
+    return since;
+  }
+
   /** What is known, as a link is to see it: while one before it may still change the header, that is not known. */
   #facts(member: Member, candidate: EnvelopeAddress | undefined): MailFacts {
-    const { mail } = this;
     const { members, connection } = this.#passage;
     const before = members.slice(this.#turn, Math.max(this.#turn, members.indexOf(member)));
     const unsure = before.some(({ open, agreement }) => open && (agreement.actions & HEADER_EDITS) !== 0);
     const inContent = this.#stage === "endOfHeaders" || this.#stage === "body" ||
       this.#stage === "endOfMessage";
-    return {
-      ...connection.facts,
-      stage: unsure && inContent ? "data" : this.#stage,
-      sender: mail.from,
-      recipients: candidate === undefined ? mail.addresses() : [...mail.addresses(), candidate],
-      get headers() {
-        return mail.fields();
-      },
-      size: Math.max(mail.size, mail.announced),
-    };
+    const stage = unsure && inContent ? "data" : this.#stage;
+    return Object.assign(this.#mailFacts(this.#newRecipients(member, candidate)), connection.facts, {
+      stage,
+    });
   }
+}
+
+function shareText(canary: number): string {
+  return `not in its share of ${Math.round(canary * 100_000) / 1000} %`;
+}
+
+function conditionText({ text }: Selector): string {
+  return `not the case: ${text}`;
 }
 
 function tooMany(most: number): Answer {

@@ -9,7 +9,7 @@ import { HOOK_OF_COMMAND } from "../session/wants.ts";
 import type { ChainOptions } from "./plan.ts";
 import type { ConnectionFacts } from "./connection_facts.ts";
 import type { ChainMail } from "./mail.ts";
-import type { Outcome } from "./mail_pass.ts";
+import type { Outcome, Shot } from "./mail_pass.ts";
 import type { Member } from "./member.ts";
 
 /** What a mail's record is made of. */
@@ -39,7 +39,12 @@ export class MailRecord {
   }
 
   /** The mail, or the connection before any, has its answer. */
-  end(mail: ChainMail | undefined, outcome: Outcome, code: number): MailReport {
+  end(
+    mail: ChainMail | undefined,
+    outcome: Outcome,
+    code: number,
+    shots: readonly Shot[] = [],
+  ): MailReport {
     const { answer, member, rest } = outcome;
     const verdict = answer?.verdict ?? (rest === "accept" ? "accept" : "continue");
     const at = answer?.command ?? code;
@@ -51,7 +56,7 @@ export class MailRecord {
       : failure === undefined
       ? `link "${member.name}" answers ${verdict} at ${stageOf(at)}`
       : `link "${member.name}" failed in ${failure.hook} (${failure.kind}), and its policy is ${failure.outcome}`;
-    return this.#write(mail, { verdict, code: at, outcome, why });
+    return this.#write(mail, { verdict, code: at, outcome, why }, shots);
   }
 
   /** The mail ends without an answer of its own. */
@@ -67,10 +72,11 @@ export class MailRecord {
   #write(
     mail: ChainMail | undefined,
     end: { verdict: MailReport["verdict"]; code: number; outcome: Outcome; why: string },
+    shots: readonly Shot[] = [],
   ): MailReport {
     const { client, macros } = this.#connection;
     const { member, answer } = end.outcome;
-    const links = this.#links(mail !== undefined);
+    const links = this.#links(mail !== undefined, shots);
     const report: MailReport = {
       filter: member?.name ?? "chain",
       queueId: this.queueId,
@@ -93,11 +99,13 @@ export class MailRecord {
   }
 
   /** All links in their order, shadows where their place is. */
-  #links(mailOpen: boolean): LinkReport[] {
+  #links(mailOpen: boolean, shots: readonly Shot[]): LinkReport[] {
     const links = this.#members.map((member) => member.report());
     if (!mailOpen) return links;
-    for (const { entry, place } of this.#options.shadows.toReversed()) {
-      links.splice(place, 0, { ...SHADOW, link: entry.link.name });
+    for (const [i, { entry, place }] of [...this.#options.shadows.entries()].toReversed()) {
+      const reason = shots[i]?.reason;
+      const part = reason === undefined ? "waiting" : "unconcerned";
+      links.splice(place, 0, { ...SHADOW, link: entry.link.name, reason, part });
     }
     return links;
   }

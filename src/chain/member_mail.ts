@@ -8,6 +8,7 @@ import { type Reply, SMFIC } from "../protocol/mod.ts";
 import type { LinkReport } from "../session/plan.ts";
 import type { Failure } from "../session/policy.ts";
 import { HOOK_OF_COMMAND } from "../session/wants.ts";
+import type { Selector } from "./selector.ts";
 
 /** A link's answer to a command. */
 export interface Answer {
@@ -32,6 +33,10 @@ export class MemberMail {
   /** Undefined while the facts do not decide it. */
   concerned: boolean | undefined;
   reason: string | undefined;
+  /** Its condition, in the middle of this mail. */
+  ask: ReturnType<Selector["begin"]> | undefined;
+  /** Recipients that the condition has looked at. */
+  looked = 0;
   /** MAIL, or its turn in place of it, has come. */
   told = false;
   recipients = 0;
@@ -68,12 +73,12 @@ export class MemberMail {
 
   /** What the link did with the mail. */
   report(link: string, mode: LinkReport["mode"], gone: boolean): LinkReport {
-    const { concerned, reason, told, closed, last, refused, edits, ms, failure } = this;
+    const { concerned, reason, told, last, refused, edits, ms, failure } = this;
     const part = gone || concerned === false
       ? "unconcerned"
       : last !== undefined && last.verdict !== "skip"
       ? "answered"
-      : told && closed
+      : told
       ? "working"
       : "waiting";
     return {

@@ -29,8 +29,8 @@ export interface OwnNeeds {
   readonly recipients: boolean;
   readonly headers: boolean;
   readonly body: boolean;
-  /** Macros that conditions read, as on the wire. */
-  readonly macros: readonly string[];
+  /** Macros that conditions read and the MTA may have to be asked for. */
+  readonly macros: readonly MacroList[];
 }
 
 /** What the chain has to see so that it can decide which links are concerned, and put their edits together. */
@@ -45,7 +45,7 @@ export function ownNeeds({ entries, shadows }: ChainOptions, agreements: readonl
     recipients: needs.has("recipients") || shadowed,
     headers: needs.has("headers") || editors > 1 || shadowed,
     body: needs.has("body") || shadowed,
-    macros: [...new Set(all.flatMap(({ when }) => when?.macros ?? []))],
+    macros: all.flatMap(({ when }) => when?.macros ?? []),
   };
 }
 
@@ -110,30 +110,24 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 /** Sendmail's limit of macros in one list. */
 const MAX_MACROS = 50;
-const MACRO_STAGES: readonly number[] = Object.values(SMFIM);
 
 /** A list of a link's own replaces the MTA's; where others count on the MTA's, it has to bring those along. */
-function joinedMacros(agreements: readonly Agreement[], own: readonly string[]): MacroList[] {
-  const lists: MacroList[] = [];
-  const asked = (stage: number) =>
+function joinedMacros(agreements: readonly Agreement[], own: readonly MacroList[]): MacroList[] {
+  const listsFor = (stage: number) =>
     agreements.map(({ macros }) => macros.find((list) => list.stage === stage));
-  const wanted = MACRO_STAGES.filter((stage) =>
-    own.length > 0 || asked(stage).some((list) => list !== undefined)
-  );
-  if (wanted.length === 0) return [];
+  const ownFor = (stage: number) => own.filter((list) => list.stage === stage);
+  const wanted = new Set([...agreements.flatMap(({ macros }) => macros), ...own].map(({ stage }) => stage));
   // Sendmail looks at one of the two lists to decide about the other.
-  for (const [one, other] of [[SMFIM.EOM, SMFIM.EOH], [SMFIM.EOH, SMFIM.EOM]]) {
-    if (wanted.includes(one) && !wanted.includes(other)) wanted.push(other);
-  }
-  for (const stage of wanted.toSorted((a, b) => a - b)) {
+  if (wanted.has(SMFIM.EOM) || wanted.has(SMFIM.EOH)) wanted.add(SMFIM.EOM).add(SMFIM.EOH);
+  return [...wanted].toSorted((a, b) => a - b).map((stage) => {
     const names = new Set<string>();
-    for (const list of asked(stage)) {
+    for (const list of [...listsFor(stage), ...ownFor(stage)]) {
       for (const name of list === undefined ? defaultMacros(stage) : namesOf(list)) names.add(name);
     }
-    for (const name of own) names.add(name);
-    lists.push({ stage, names: encoder.encode([...names].slice(0, MAX_MACROS).join(" ")) });
-  }
-  return lists;
+    // Without a link nobody else counts on them, but the log does.
+    if (agreements.length === 0) { for (const name of defaultMacros(stage)) names.add(name); }
+    return { stage, names: encoder.encode([...names].slice(0, MAX_MACROS).join(" ")) };
+  });
 }
 
 function namesOf({ names }: MacroList): string[] {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { MacroList } from "../protocol/mod.ts";
 import type { Client, EnvelopeAddress, HeaderList, Macros, Need } from "../filter/mod.ts";
 
 /** How far a mail has come; what the MTA sends up to there is known. */
@@ -22,7 +23,7 @@ export interface MailFacts {
   readonly client: Client | undefined;
   readonly helo: string | undefined;
   readonly sender: EnvelopeAddress | undefined;
-  /** All that were accepted so far; complete from `data` on. */
+  /** Those that came since the question was asked last; complete from `data` on. */
   readonly recipients: readonly EnvelopeAddress[];
   /** Complete from `endOfHeaders` on. */
   readonly headers: HeaderList;
@@ -35,10 +36,13 @@ export interface MailFacts {
 export interface Selector {
   /** What it reads, so that the MTA is asked for it. */
   readonly needs: ReadonlySet<Need>;
-  /** Macros it reads that the MTA may have to be asked for, as on the wire. */
-  readonly macros: readonly string[];
+  /** Lists of the macros it reads, where the MTA has to be asked for one of them. */
+  readonly macros: readonly MacroList[];
   /** In words, for reports. */
   readonly text: string;
-  /** Undefined while the facts do not decide it; an answer must not change as they grow. */
-  evaluate(facts: MailFacts): boolean | undefined;
+  /**
+   * Begins with a mail, or with a connection before any. The question is then asked as often as more is known: undefined
+   * while the facts do not decide it; an answer does not change any more.
+   */
+  begin(): (facts: MailFacts) => boolean | undefined;
 }

@@ -6,12 +6,10 @@
  */
 import type { Agreement, Frame } from "../protocol/mod.ts";
 import type { LinkReport, MailReport, SessionHost } from "../session/plan.ts";
-import type { ShadowEntry } from "./plan.ts";
+import type { ChainEntry } from "./plan.ts";
 import type { ChainCounters } from "./counters.ts";
 import type { MailView } from "./mail.ts";
 import { Member } from "./member.ts";
-import type { Answer } from "./member_mail.ts";
-import type { MailFacts } from "./selector.ts";
 import { Stepper, type Steps } from "./steps.ts";
 
 /** Mails that may wait for shadow links at once; further ones are passed over. */
@@ -23,7 +21,6 @@ export interface ShadowMail {
   readonly offer: Frame;
   /** What was agreed with the MTA. */
   readonly agreement: Agreement;
-  readonly facts: MailFacts;
   readonly queueId: string | undefined;
   /** What became of the mail without it. */
   readonly verdict: MailReport["verdict"];
@@ -41,8 +38,7 @@ export class ShadowRuns {
   }
 
   /** Shows a mail to a link; the view's body is released when it is done. */
-  start(shadow: ShadowEntry, view: MailView, mail: ShadowMail): void {
-    const { entry } = shadow;
+  start(entry: ChainEntry, view: MailView, mail: ShadowMail): void {
     if (this.#running.size >= MOST_SHADOWS) {
       this.#counters.misses(entry.link.name);
       view.body.release();
@@ -96,7 +92,7 @@ class ShadowRun {
   #done: ((report: LinkReport | undefined) => void) | undefined;
 
   constructor(
-    entry: ShadowEntry["entry"],
+    entry: ChainEntry,
     view: MailView,
     mail: ShadowMail,
     host: SessionHost,
@@ -143,20 +139,13 @@ class ShadowRun {
 
   *#steps(): Steps {
     const member = this.#member;
-    const { offer, agreement, facts } = this.#mail;
+    const { offer, agreement } = this.#mail;
     yield* member.negotiated(member.offer(offer));
     member.agreed(agreement);
     member.begin();
-    const { when } = member.entry;
-    member.mail.concerned = when === undefined || when.evaluate(facts) === true;
-    if (!member.mail.concerned) member.mail.reason = `not the case: ${when!.text}`;
-    else yield* this.#look(member);
-  }
-
-  *#look(member: Member): Steps<Answer | undefined> {
+    member.mail.concerned = true;
     const answer = (yield* member.catchUp(this.#view)) ??
       (member.open ? yield* member.content(this.#view) : undefined);
-    if (answer !== undefined || !member.open) return answer;
-    return yield* member.end(this.#view);
+    if (answer === undefined && member.open) yield* member.end(this.#view);
   }
 }

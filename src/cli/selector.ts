@@ -4,26 +4,32 @@
  * @module
  */
 import type { MailFacts, Selector } from "../chain/selector.ts";
-import { type Condition, conditionText, evaluate, macrosOf, needsOf } from "../conditions/mod.ts";
+import { macroLists } from "../session/wants.ts";
+import { type Condition, conditionText, evaluate, macrosToAsk, needsOf } from "../conditions/mod.ts";
 
 /** The selector of a condition. It is true of a mail if it is so of one of its recipients. */
 export function selectorOf(condition: Condition): Selector {
   return {
     needs: new Set(needsOf(condition)),
-    // Also those that an MTA sends unasked: a list of its own must not lose them.
-    macros: [...new Set(Object.values(macrosOf(condition)).flat())],
+    macros: macroLists(macrosToAsk(condition)),
     text: conditionText(condition),
-    evaluate: (facts) => evaluate(condition, new KnownFacts(facts)),
+    begin() {
+      const known = new Map<Condition, boolean>();
+      // What holds before MAIL may yet change: another HELO, STARTTLS.
+      const memory = (stage: string) => stage === "connect" || stage === "helo" ? new Map() : known;
+      return (facts) => evaluate(condition, new AskedFacts(facts, memory(facts.stage)));
+    },
   };
 }
 
-/** What the evaluation asks of a mail, by whoever remembers nothing: the header is put together only if it is looked at. */
-class KnownFacts {
-  readonly known = new Map<Condition, boolean>();
+/** What the evaluation asks of a mail; the header is put together only if it is looked at. */
+class AskedFacts {
+  readonly known: Map<Condition, boolean>;
   readonly #facts: MailFacts;
 
-  constructor(facts: MailFacts) {
+  constructor(facts: MailFacts, known: Map<Condition, boolean>) {
     this.#facts = facts;
+    this.known = known;
   }
   get stage() {
     return this.#facts.stage;

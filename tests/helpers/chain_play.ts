@@ -72,7 +72,7 @@ export function when(
   evaluate: (facts: MailFacts) => boolean | undefined,
   needs: Selector["needs"] = new Set(),
 ): Selector {
-  return { needs, macros: [], text, evaluate };
+  return { needs, macros: [], text, begin: () => evaluate };
 }
 
 export async function said(driver: Driver, ...commands: Command[]): Promise<string[]> {

@@ -87,18 +87,14 @@ Deno.test("check does not wait at DATA for a filter on Unix sockets only", async
   });
 });
 
-Deno.test("check shows several filters, and says that this version runs one", async () => {
+Deno.test("check shows several filters in their order", async () => {
   await withFolder({
     "f.ts": FILTER,
     "m.yaml":
       "listen: unix:/run/m.sock\nfilters:\n- use: ./f.ts\n  isolation: none\n- use: ./f.ts\n  isolation: none\n  name: second\n",
   }, async (folder) => {
     const io = testIo();
-    const run = command.run(readArgs(command.spec, ["-c", `${folder}/m.yaml`]), io);
-    await assert.rejects(
-      run,
-      (error) => error instanceof CommandError && /2 filters \(f, second\)/.test(error.message),
-    );
+    assert.equal(await command.run(readArgs(command.spec, ["-c", `${folder}/m.yaml`]), io), 0);
     assert.match(io.out(), /filter f [^]*filter second /);
   });
 });
