@@ -17,8 +17,8 @@ const dots = message("dots", [], ".\n..\n.first\n\nFrom me\n\n.\n\nlast line\n\n
 
 const UNENDED: Difference = {
   why:
-    "Postfix ends the last line before it shows the body to the next filter; in a chain that sees what was written",
-  like: "sendmail",
+    "a chain ends the last line before it shows the body to the next filter, as Postfix does and Sendmail does not",
+  like: "postfix",
 };
 
 const replaced = [

@@ -1,6 +1,6 @@
 /** Scenarios of three filters: each edits the header, and the later ones see and number it as the earlier ones left it. */
 import { add, change, edited, insert, listed, remove } from "./chain_edits.ts";
-import type { ChainScenario } from "./chain_scenario.ts";
+import type { ChainScenario, Difference } from "./chain_scenario.ts";
 
 const additions = [
   edited("all add a field", add("X-A", "1"), add("X-B", "2"), add("X-C", "3")),
@@ -28,6 +28,14 @@ const additions = [
   ),
 ];
 
+const HIDDEN: Difference = {
+  why:
+    "from 2 on Sendmail counts its hidden default fields too, which no filter knows of: a chain hands on the same " +
+    "number, and shows the later filters the field where Postfix puts it",
+  like: "postfix",
+  mailsStay: true,
+};
+
 const insertions = [
   edited("all insert at 0", insert(0, "X-A", "1"), insert(0, "X-B", "2"), insert(0, "X-C", "3")),
   edited("all insert at 1", insert(1, "X-A", "1"), insert(1, "X-B", "2"), insert(1, "X-C", "3")),
@@ -39,8 +47,12 @@ const insertions = [
     [insert(1, "X-B", "3"), insert(0, "X-B", "4")],
     [insert(0, "X-C", "5"), insert(1, "X-C", "6")],
   ),
-  edited("inserted at 2, at 3, at 5", insert(2, "X-A", "1"), insert(3, "X-B", "2"), insert(5, "X-C", "3")),
-  edited("all insert at 4", insert(4, "X-A", "1"), insert(4, "X-B", "2"), insert(4, "X-C", "3")),
+  edited("inserted at 2, at 3, at 5", insert(2, "X-A", "1"), insert(3, "X-B", "2"), insert(5, "X-C", "3"), {
+    differs: HIDDEN,
+  }),
+  edited("all insert at 4", insert(4, "X-A", "1"), insert(4, "X-B", "2"), insert(4, "X-C", "3"), {
+    differs: HIDDEN,
+  }),
   edited(
     "inserted far below, added, inserted far below",
     insert(1000, "X-A", "1"),

@@ -35,9 +35,10 @@ export interface Difference {
   };
   /**
    * The MTA on which separate filters show what is intended: on the other one, where they do not, the chain must give
-   * the same mails and notes as they do here.
+   * the same notes as they do here, and the same mails unless `mailsStay`.
    */
   readonly like?: MtaKind;
+  readonly mailsStay?: true;
   /** Lines of the server that become others in a chain, on all MTAs but that of `like`. */
   readonly talk?: readonly (readonly [alone: string, inChain: string])[];
 }

@@ -64,11 +64,12 @@ export function chainedInSandboxes(socket: string): ServeScripts {
     const source = await Deno.readFile(new URL("chain_filter.ts", import.meta.url));
     const code = (await transpile("chain_filter.ts", source, "ts")).source;
     const sandboxes = filters.map((filter, n) =>
-      sandboxOf(code, { name: NAMES[n], options: { ...filter }, limits: LIMITS })
+      sandboxOf(code, { name: NAMES[n], options: { ...filter }, limits: LIMITS, startTimeout: 60_000 })
     );
     const close = () => Promise.all(sandboxes.map(({ link }) => link.close()));
     try {
-      await Promise.all(sandboxes.map(({ link }) => link.start()));
+      // one after the other: the first has the types of what all run checked
+      for (const { link } of sandboxes) await link.start();
       const server = await served(socket, sandboxes.map(({ link }) => link));
       return {
         async end() {

@@ -118,21 +118,38 @@ function scenario(at: ScriptHook, when: string, verdict: VerdictCall, place: num
     steps: conversation(at),
     delivers: delivers(at, kind),
     unreached: unreached(at, kind, place),
-    ...connecting(at) && kind !== "accept" && kind !== "closing" && PIECES[place] < place
-      ? { differs: REFUSED }
-      : {},
+    ...differing(at, kind, place),
   };
 }
 
 /** The place of the filter that sees mails in pieces, by the place of the one that decides. */
 const PIECES = [1, 0, 1];
 
-const REFUSED: Difference = {
-  why:
-    "a chain that refuses a client is asked no more by Postfix, so the filters before the one that refused hear no " +
-    "more of it; separate ones do, and Sendmail tells them no more either",
-  like: "sendmail",
-};
+/** Where filters before the one that refuses see less than they do alone. */
+function differing(at: ScriptHook, kind: Kind, place: number): { readonly differs?: Difference } {
+  if (kind !== "reject" && kind !== "tempfail") return {};
+  if (connecting(at) && PIECES[place] < place) {
+    return {
+      differs: {
+        why:
+          "Postfix asks a chain that refuses a client no more, so the filters before the one that refused hear no " +
+          "more of it; those in Postfix itself do, those in Sendmail do not",
+        like: "sendmail",
+      },
+    };
+  }
+  if (at === "rcpt" && place === 2) {
+    return {
+      differs: {
+        why:
+          "a filter that is not asked about the envelope gets it at the end, without the recipients that others have " +
+          "refused, also later ones",
+        notes: { first: [["  to <two@lab.example>"]] },
+      },
+    };
+  }
+  return {};
+}
 
 /** The product. */
 export const verdictScenarios: readonly ChainScenario[] = STAGES.flatMap(({ at, when }, stage) => [
