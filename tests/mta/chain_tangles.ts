@@ -86,7 +86,7 @@ const tangled = [
     insert(1, "X-B", "2"),
     insert(2, "X-C", "3"),
   ),
-  ...Array.from({ length: 20 }, (_, seed) => random(seed)),
+  ...Array.from({ length: 14 }, (_, seed) => random(seed)),
 ];
 
 const long = [

@@ -27,8 +27,9 @@ const STAGES: readonly { readonly at: ScriptHook; readonly when: string }[] = [
   { at: "message", when: "<bad@client.example>" },
 ];
 
-/** Verdicts with a reply of the filter's own; each stage has each once, in one of the places. */
+/** Verdicts that are like a reject but for their reply; each stage has each once, in one of the places. */
 const REPLIES: readonly VerdictCall[] = [
+  "tempfail",
   [554, "5.7.0", "100% no", "", "never"],
   [450, "4.7.0", "not now"],
   [421, "4.3.2", "going down"],
@@ -38,11 +39,10 @@ function connecting(at: ScriptHook): boolean {
   return at === "connect" || at === "helo";
 }
 
-/** Not every verdict is legal everywhere. */
+/** Verdicts that each place has; not every one is legal everywhere. */
 function verdictsAt(at: ScriptHook): readonly VerdictCall[] {
-  if (at === "unknown") return ["reject", "tempfail"];
-  const everywhere = ["accept", "reject", "tempfail"] as const;
-  return connecting(at) ? everywhere : [...everywhere, "discard"];
+  if (at === "unknown") return ["reject"];
+  return connecting(at) ? ["accept", "reject"] : ["accept", "reject", "discard"];
 }
 
 /** Two mails on a connection: the first is what filters decide about. */
