@@ -3,7 +3,6 @@ import { DEFAULT_LIMITS } from "../../server/limits.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { formatDuration, formatSize } from "../../text/units.ts";
 import { readArgs } from "../args.ts";
-import { CommandError } from "../command.ts";
 import { type TestIo, testIo, type TestIoOptions } from "../test_io.ts";
 import { command } from "./check.ts";
 
@@ -118,12 +117,7 @@ filters:
 Deno.test("check shows upstream milters between the filters, and which mails go through what", async () => {
   const shown = async (...args: readonly string[]): Promise<string> => {
     const io = testIo({ files: { "s.yaml": CHAIN } });
-    const run = command.run(readArgs(command.spec, ["-c", "s.yaml", ...args]), io);
-    await assert.rejects(
-      run,
-      (error) =>
-        error instanceof CommandError && /3 filters \(rules, opendkim\.sock, spam\)/.test(error.message),
-    );
+    assert.equal(await command.run(readArgs(command.spec, ["-c", "s.yaml", ...args]), io), 0);
     return io.out();
   };
   const text = await shown();
