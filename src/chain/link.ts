@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { FrameReader, FrameWriter } from "../protocol/mod.ts";
+import type { Frame, FrameWriter } from "../protocol/mod.ts";
 import type { SessionHost } from "../session/plan.ts";
 
 /** One filter, ready to serve any number of MTA connections. */
@@ -30,14 +30,19 @@ export interface LinkSession {
   /** Works on the end of a message: the only place where every MTA takes SMFIR_PROGRESS. */
   readonly awaitingEndOfMessage: boolean;
   /**
-   * Takes the reader's current frame and appends the replies to `out`.
+   * When a filter at work on the end of a message last gave a sign of life (SMFIR_PROGRESS), ms on the host's clock: its
+   * time counts from there. The sign is not in `out`, because the server sends its own. Undefined: there was none.
+   */
+  readonly progressed?: number;
+  /**
+   * Takes a frame and appends the replies to `out`.
    *
    * Undefined when all is done, else a promise: hold the frame, and receive no other, until it settles or `expire` has
    * been called. It rejects only with a ProtocolError.
    *
    * @throws {ProtocolError} for bytes that break the protocol; `lost()` is then what remains to be called.
    */
-  receive(frame: FrameReader, out: FrameWriter): Promise<void> | undefined;
+  receive(frame: Frame, out: FrameWriter): Promise<void> | undefined;
   /** The deadline, `ms` after `receive`, has passed: answers by policy. Returns a promise as `receive` does. */
   expire(out: FrameWriter, ms: number): Promise<void> | undefined;
   /** The connection is over. The promise, if any, settles when the filter has heard of it; it never rejects. */

@@ -1,7 +1,7 @@
 // The carriers against each other: the same commands, the same bytes.
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import { carriers } from "../../tests/redteam/carriers.ts";
+import { hookCarriers } from "../../tests/redteam/carriers.ts";
 import { connectFrom, Driver, mailCommands, repliesIn } from "../../tests/redteam/driver.ts";
 import { HOOKS, SCRIPTED } from "../../tests/redteam/filters.ts";
 import type { Command } from "../protocol/mod.ts";
@@ -58,7 +58,9 @@ Deno.test("the carriers answer any series of commands with the same bytes, failu
   const offers = fc.constantFrom({}, { version: 2, actions: 0x3f, protocol: 0x7f }, { protocol: 0x3ff }, {
     actions: 1,
   });
-  const [inline, sandbox] = await Promise.all(carriers.map(({ open }) => open(SCRIPTED, uniformPolicy())));
+  const [inline, sandbox] = await Promise.all(
+    hookCarriers.map(({ open }) => open(SCRIPTED, uniformPolicy())),
+  );
   let verdicts = 0;
   try {
     await fc.assert(

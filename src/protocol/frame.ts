@@ -19,8 +19,26 @@ const LARGEST_KEPT = 131_072;
 const READ_AHEAD = 4096;
 const INITIAL_OUT = 512;
 
+/** One frame where it lies: the payload is `bytes` from `start` up to `end`, the five bytes of its head are before it. */
+export interface Frame {
+  /** Command or reply byte. */
+  readonly code: number;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The complete frames that follow one another in `bytes`, without copying them. */
+export function* framesIn(bytes: Uint8Array): Iterable<Frame> {
+  for (let at = 0; at + 5 <= bytes.length;) {
+    const length = (bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3]) >>> 0;
+    yield { code: bytes[at + 4], bytes, start: at + 5, end: at + 4 + length };
+    at += 4 + length;
+  }
+}
+
 /** Cuts bytes into frames. After `next()` gave true, `code`, `bytes`, `start` and `end` describe the frame. */
-export class FrameReader {
+export class FrameReader implements Frame {
   /** Command or reply byte of the current frame. */
   code = 0;
   /** The bytes that hold the payload of the current frame, from `start` up to, not including, `end`. */

@@ -6,10 +6,10 @@
  *
  * @module
  */
-import type { LinkSession } from "../chain/link.ts";
+import type { Session } from "../chain/session.ts";
 import { FrameReader, FrameWriter, ProtocolError, SMFIR } from "../protocol/mod.ts";
 import type { Connection, DirectConnection } from "../transport/types.ts";
-import { directOf } from "./byte_io.ts";
+import { directOf } from "../transport/direct.ts";
 
 /** Bytes read ahead while a hook is pending, or replies kept while the MTA does not read them. */
 const AHEAD = 256 * 1024;
@@ -22,25 +22,16 @@ export type End =
   | { readonly kind: "quit" | "eof" | "idle" | "drain" }
   | { readonly kind: "protocol" | "io"; readonly message: string };
 
-/** How long a connection may take for what. */
-export interface ConnectionTimes {
-  /** Silence of the MTA, ms. */
-  readonly idle: number;
-  /** Deadline of one hook, ms. */
-  readonly hook: number;
-}
-
 /** Drives one session over one connection. */
 export class MilterConnection {
   readonly #connection: Connection;
   readonly #io: DirectConnection;
   readonly #reader: FrameReader;
   readonly #out = new FrameWriter();
-  readonly #session: LinkSession;
+  readonly #session: Session;
   readonly #now: () => number;
-  readonly #times: ConnectionTimes;
+  readonly #idle: number;
   #pending: Promise<void> | undefined;
-  #pendingSince = 0;
   #progressAt = 0;
   #lastActive: number;
   #writing: Promise<void> | undefined;
@@ -53,20 +44,21 @@ export class MilterConnection {
   /**
    * @param now Clock, ms.
    * @param frameLimit The longest frame the MTA may send, bytes.
+   * @param idle Silence of the MTA before the connection is closed, ms.
    */
   constructor(
     connection: Connection,
-    session: LinkSession,
+    session: Session,
     now: () => number,
     frameLimit: number,
-    times: ConnectionTimes,
+    idle: number,
   ) {
     this.#connection = connection;
     this.#io = directOf(connection);
     this.#reader = new FrameReader(frameLimit);
     this.#session = session;
     this.#now = now;
-    this.#times = times;
+    this.#idle = idle;
     this.#lastActive = now();
   }
 
@@ -113,17 +105,17 @@ export class MilterConnection {
    */
   tick(now: number): void {
     if (this.#pending !== undefined) {
-      if (now - this.#pendingSince >= this.#times.hook) {
+      if (now >= this.#session.deadline) {
         this.#pending = undefined;
         this.#reader.held = false;
-        this.#hold(this.#session.expire(this.#out, this.#times.hook));
+        this.#hold(this.#session.expire(this.#out));
         this.#resume();
       } else if (this.#session.awaitingEndOfMessage && now >= this.#progressAt) {
         this.#progressAt = now + PROGRESS_INTERVAL;
         this.#out.simple(SMFIR.PROGRESS);
         this.#flush();
       }
-    } else if (this.#end === undefined && now - this.#lastActive >= this.#times.idle) {
+    } else if (this.#end === undefined && now - this.#lastActive >= this.#idle) {
       this.#stop({ kind: "idle" });
       this.#connection.close();
     }
@@ -166,8 +158,7 @@ export class MilterConnection {
   #hold(pending: Promise<void> | undefined): void {
     if (pending === undefined) return;
     this.#pending = pending;
-    this.#pendingSince = this.#now();
-    this.#progressAt = this.#pendingSince + PROGRESS_INTERVAL;
+    this.#progressAt = this.#now() + PROGRESS_INTERVAL;
     this.#reader.held = true;
     pending.then(
       () => this.#settled(pending),

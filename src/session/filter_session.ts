@@ -10,7 +10,7 @@ import type { Filter, Verdict } from "../filter/mod.ts";
 import {
   Effect,
   encodeReply,
-  type FrameReader,
+  type Frame,
   type FrameWriter,
   letter,
   nextState,
@@ -89,7 +89,7 @@ export class FilterSession {
    *
    * @throws {ProtocolError} for bytes that break the protocol; `lost()` is then what remains to be called.
    */
-  receive(frame: FrameReader, out: FrameWriter): Promise<void> | undefined {
+  receive(frame: Frame, out: FrameWriter): Promise<void> | undefined {
     const code = frame.code;
     const cell = step(this.#state, code);
     this.#state = nextState(cell);
@@ -151,7 +151,7 @@ export class FilterSession {
     return promise === undefined ? end() : this.#pending.waitThen(SMFIC.ABORT, promise.catch(() => {}), end);
   }
 
-  #handle(cell: number, frame: FrameReader, out: FrameWriter): Promise<void> | undefined {
+  #handle(cell: number, frame: Frame, out: FrameWriter): Promise<void> | undefined {
     const { code } = frame;
     if (code === SMFIC.OPTNEG) return this.#negotiate(frame, out);
     this.#connection.macros.enter(code);
@@ -176,7 +176,7 @@ export class FilterSession {
     return this.#call(code, frame, out);
   }
 
-  #call(code: number, frame: FrameReader, out: FrameWriter): Promise<void> | undefined {
+  #call(code: number, frame: Frame, out: FrameWriter): Promise<void> | undefined {
     const mark = out.length;
     try {
       const { turn } = this.#pending;
@@ -344,7 +344,7 @@ export class FilterSession {
     else this.#decide(code, verdict, out);
   }
 
-  #negotiate(frame: FrameReader, out: FrameWriter): undefined {
+  #negotiate(frame: Frame, out: FrameWriter): undefined {
     const offer = parseCommand(SMFIC.OPTNEG, frame.bytes, frame.start, frame.end);
     if (offer.kind !== "negotiate") return undefined;
     let declared: Filter = this.#filter;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Filter, Mail, Verdict } from "../filter/mod.ts";
-import { type FrameReader, headerNameEnd, letter, parseCommand, SMFIC } from "../protocol/mod.ts";
+import { type Frame, headerNameEnd, letter, parseCommand, SMFIC } from "../protocol/mod.ts";
 import { clientOf, UNKNOWN_CLIENT, WireAddress } from "./addresses.ts";
 import type { ConnectionView } from "./connection_view.ts";
 import { BodyCtx, ConnectionCtx, endOfMessageCtx, TransactionCtx, UnknownCtx } from "./contexts.ts";
@@ -52,7 +52,7 @@ export class HookCalls {
    * @param wanted False once the answer comes too late; no second hook of the command is called then.
    * @throws {ProtocolError} for a malformed payload. @throws {OverLimit}. @throws whatever the hook throws.
    */
-  call(frame: FrameReader, wanted: () => boolean): unknown {
+  call(frame: Frame, wanted: () => boolean): unknown {
     const { code, bytes, start, end } = frame;
     this.running = false;
     switch (code) {
@@ -73,7 +73,7 @@ export class HookCalls {
     }
   }
 
-  #envelope(frame: FrameReader): unknown {
+  #envelope(frame: Frame): unknown {
     const filter = this.#filter;
     const view = this.#view;
     const command = parseCommand(frame.code, frame.bytes, frame.start, frame.end);

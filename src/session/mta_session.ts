@@ -15,7 +15,7 @@ import {
   DATA_SIZE_256K,
   Effect,
   encodeCommand,
-  type FrameReader,
+  type Frame,
   type FrameWriter,
   isFinal,
   isSent,
@@ -167,7 +167,7 @@ export class MtaSession {
    *
    * @throws {ProtocolError} for a reply that the MTA takes for a broken filter; the connection cannot go on.
    */
-  receive(frame: FrameReader, out: FrameWriter): MtaEvent {
+  receive(frame: Frame, out: FrameWriter): MtaEvent {
     const reply = parseReply(frame.code, frame.bytes, frame.start, frame.end);
     const awaiting = this.#awaiting;
     if (awaiting === 0) this.#refuseSurplus(frame.code);

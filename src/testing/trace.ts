@@ -5,7 +5,7 @@
  */
 import {
   type Command,
-  type FrameReader,
+  type Frame,
   letter,
   parseCommand,
   parseReply,
@@ -29,7 +29,7 @@ const LONGEST = 300;
 const decoder = new TextDecoder();
 
 /** Words for the reader's current frame. A frame that cannot be read is shown as its length. */
-export function traceOf(from: TraceEntry["from"], frame: FrameReader): TraceEntry {
+export function traceOf(from: TraceEntry["from"], frame: Frame): TraceEntry {
   const { code, bytes, start, end } = frame;
   return { from, code, name: frameName(from, code), detail: cut(detail(from, code, bytes, start, end)) };
 }

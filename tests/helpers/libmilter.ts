@@ -9,6 +9,8 @@ const SOURCE = `${import.meta.dirname}/libmilter/orders.c`;
 
 /** A running filter. */
 export interface Orders extends AsyncDisposable {
+  /** Stops it where it is, or lets it go on. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void;
   /** Ends the process and waits for it. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -63,11 +65,40 @@ export async function startOrders(program: string, spec: string): Promise<Orders
   const { done } = await reader.read();
   await reader.cancel();
   if (done) throw new Error(`"${program} ${spec}" ended before it listened`);
+  let over = false;
   return {
+    signal: (signal) => child.kill(signal),
     async [Symbol.asyncDispose]() {
       // libmilter takes seconds to notice SIGTERM.
-      child.kill("SIGKILL");
+      if (!over) child.kill("SIGKILL");
+      over = true;
       await child.status;
     },
   };
+}
+
+const missing = await missingLibmilter();
+
+/**
+ * Declares a test with the filter's program and two addresses for it, a Unix socket and TCP; skipped where it cannot be
+ * built.
+ */
+export function withOrders(name: string, run: (program: string, spec: string) => Promise<void>): void {
+  if (missing !== undefined) console.warn(`SKIPPED: ${name}, because ${missing}`);
+  Deno.test({
+    name: missing === undefined ? name : `${name} (SKIPPED: no libmilter)`,
+    ignore: missing !== undefined,
+    async fn() {
+      const folder = await Deno.makeTempDir({ prefix: "millrace-orders-" });
+      try {
+        const program = await buildOrders(folder);
+        const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+        const { port } = free.addr;
+        free.close();
+        for (const spec of [`unix:${folder}/m.sock`, `inet:${port}@127.0.0.1`]) await run(program, spec);
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  });
 }

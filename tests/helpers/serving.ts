@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Chain } from "../../src/chain/chain.ts";
 import type { Filter } from "../../src/filter/mod.ts";
 import { InlineLink } from "../../src/links/inline.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/server/limits.ts";
@@ -60,15 +61,15 @@ export function serving(filter: Filter, options: ServingOptions = {}): Serving {
       for (const watcher of watchers) watcher();
     },
   };
+  const link = new InlineLink({
+    name: filter.name ?? "test",
+    filter,
+    policy: typeof policy === "string" ? uniformPolicy(policy) : policy,
+    limits: { ...DEFAULT_LIMITS, ...limits },
+  });
   const ended = serve({
     listeners: [memory, ...listeners],
-    link: new InlineLink({
-      name: filter.name ?? "test",
-      filter,
-      policy: typeof policy === "string" ? uniformPolicy(policy) : policy,
-      limits: { ...DEFAULT_LIMITS, ...limits },
-    }),
-    timeout,
+    chain: new Chain([{ link, timeout }]),
     ...(limits !== undefined && { limits }),
     log,
     signal: stop.signal,

@@ -1,4 +1,6 @@
 /** The runtime in this process, on the sockets where MTAs look for it. */
+import { Chain } from "../../src/chain/chain.ts";
+import type { Link } from "../../src/chain/link.ts";
 import type { Filter } from "../../src/filter/mod.ts";
 import { InlineLink } from "../../src/links/inline.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/server/limits.ts";
@@ -20,10 +22,19 @@ export interface ServeFilterOptions {
   readonly now?: () => number;
 }
 
+/** What a server logs besides mails and failures. */
+export interface ServedEvent {
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
 /** A running millrace. */
 export interface Served extends AsyncDisposable {
   readonly mails: readonly MailReport[];
   readonly failures: readonly Failure[];
+  /** All that it logged besides. */
+  readonly events: readonly ServedEvent[];
   /** What it logged as a warning or an error. */
   readonly complaints: readonly string[];
   /** Tells it to stop, and does not wait. */
@@ -31,13 +42,33 @@ export interface Served extends AsyncDisposable {
 }
 
 /** Serves a filter on sockets such as `inet:PORT@127.0.0.1` and `unix:/path`. Disposing stops it, and waits. */
-export async function serveFilter(
+export function serveFilter(
   sockets: readonly string[],
   filter: Filter,
   options: ServeFilterOptions = {},
 ): Promise<Served> {
+  return serveLinks(sockets, [inlineLink(filter.name ?? "test", filter, options)], options);
+}
+
+/** A filter as a link in this isolate. */
+export function inlineLink(name: string, filter: Filter, options: ServeFilterOptions = {}): Link {
+  return new InlineLink({
+    name,
+    filter,
+    policy: uniformPolicy(options.onFailure),
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
+  });
+}
+
+/** Serves a chain of links. Disposing stops the server, waits for it, and lets the links be. */
+export async function serveLinks(
+  sockets: readonly string[],
+  links: readonly Link[],
+  options: ServeFilterOptions = {},
+): Promise<Served> {
   const mails: MailReport[] = [];
   const failures: Failure[] = [];
+  const events: ServedEvent[] = [];
   const complaints: string[] = [];
   const listeners: Listener[] = [];
   // Sendmail connects as root, Postfix as an account of its own
@@ -45,28 +76,26 @@ export async function serveFilter(
     listeners.push(await listen(parseAddress(socket), { mode: 0o660, group: postfixGroup }));
   }
   const abort = new AbortController();
+  const timeout = options.timeout ?? 20_000;
   const running = serve({
     listeners,
-    link: new InlineLink({
-      name: filter.name ?? "test",
-      filter,
-      policy: uniformPolicy(options.onFailure),
-      limits: { ...DEFAULT_LIMITS, ...options.limits },
-    }),
-    timeout: options.timeout ?? 20_000,
+    chain: new Chain(links.map((link) => ({ link, timeout }))),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.now === undefined ? {} : { now: options.now }),
     log: {
       mail: (report) => void mails.push(report),
       failure: (failure) => void failures.push(failure),
-      event: (level, message) =>
-        level === "warn" || level === "error" ? void complaints.push(message) : undefined,
+      event(level, message, fields = {}) {
+        events.push({ level, message, fields });
+        if (level === "warn" || level === "error") complaints.push(message);
+      },
     },
     signal: abort.signal,
   });
   return {
     mails,
     failures,
+    events,
     complaints,
     stop: () => abort.abort(),
     async [Symbol.asyncDispose]() {

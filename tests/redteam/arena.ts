@@ -3,6 +3,7 @@
  * hostile filter; asks on stdout for its own threads and memory, which it may not look up itself, and reads them from
  * stdin.
  */
+import { Chain } from "../../src/chain/chain.ts";
 import type { SandboxLink } from "../../src/links/sandbox/sandbox_link.ts";
 import { serve } from "../../src/server/serve.ts";
 import { type Failure, type FailurePolicy, uniformPolicy, verdictOf } from "../../src/session/policy.ts";
@@ -34,8 +35,7 @@ function serving(link: SandboxLink, timeout: number): Serving {
   const abort = new AbortController();
   const running = serve({
     listeners: [listener],
-    link,
-    timeout,
+    chain: new Chain([{ link, timeout }]),
     log: { mail() {}, failure: (failure) => void failures.push(failure), event() {} },
     limits: { drain: 2000 },
     signal: abort.signal,

@@ -1,4 +1,5 @@
 /** Hostile filters behind a real Postfix, beside a good one: mails under failure get exactly the configured outcome. */
+import { Chain } from "../../src/chain/chain.ts";
 import { deepEqual, equal, match } from "node:assert/strict";
 import type { SandboxLink } from "../../src/links/sandbox/sandbox_link.ts";
 import { serve } from "../../src/server/serve.ts";
@@ -62,8 +63,7 @@ async function running(
   const abort = new AbortController();
   const served = serve({
     listeners: [await listen(parseAddress(socket), { mode: 0o660, group: postfixGroup })],
-    link,
-    timeout: 1000,
+    chain: new Chain([{ link, timeout: 1000 }]),
     log: { mail() {}, failure: (failure) => void failures.push(failure), event() {} },
     limits: { drain: 2000 },
     signal: abort.signal,

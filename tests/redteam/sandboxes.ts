@@ -11,7 +11,7 @@ export const SOURCE: string = new URL("../../src", import.meta.url).pathname;
 /** Waits until a sandbox of the filter is up. @throws {Error} if none is in time. */
 export async function ready(link: SandboxLink, ms = 10_000): Promise<Cell> {
   for (const until = performance.now() + ms; performance.now() < until;) {
-    const cell = link.acquire();
+    const cell = link.cell();
     if (cell instanceof Promise) await cell.catch(() => {});
     else if ("ready" in cell) return cell;
     else await new Promise((resolve) => setTimeout(resolve, 2));

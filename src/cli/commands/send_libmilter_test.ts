@@ -1,7 +1,7 @@
 // The MTA client against a filter of another make: one in C on libmilter, which holds the MTA to its own order of
 // commands and answers nothing to an illegal one.
 import assert from "node:assert/strict";
-import { buildOrders, missingLibmilter, startOrders } from "../../../tests/helpers/libmilter.ts";
+import { startOrders, withOrders } from "../../../tests/helpers/libmilter.ts";
 import { utf8 } from "../../../tests/property/wire.ts";
 import { MtaClient } from "../../testing/mta_client.ts";
 import type { MtaClientOptions } from "../../testing/mta_client_types.ts";
@@ -12,29 +12,11 @@ import { testIo } from "../test_io.ts";
 import { command } from "./send.ts";
 
 const DIALECTS = ["postfix", "sendmail"] as const;
-const missing = await missingLibmilter();
-if (missing !== undefined) console.warn(`SKIPPED: the MTA client against libmilter, because ${missing}`);
-
 /** Runs a test with the filter on a Unix socket and on TCP. */
-function withOrders(name: string, run: (spec: string) => Promise<void>): void {
-  Deno.test({
-    name: missing === undefined ? name : `${name} (SKIPPED: no libmilter)`,
-    ignore: missing !== undefined,
-    async fn() {
-      const folder = await Deno.makeTempDir({ prefix: "millrace-orders-" });
-      try {
-        const program = await buildOrders(folder);
-        const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-        const { port } = free.addr;
-        free.close();
-        for (const spec of [`unix:${folder}/m.sock`, `inet:${port}@127.0.0.1`]) {
-          await using _filter = await startOrders(program, spec);
-          await run(spec);
-        }
-      } finally {
-        await Deno.remove(folder, { recursive: true });
-      }
-    },
+function withFilter(name: string, run: (spec: string) => Promise<void>): void {
+  withOrders(name, async (program, spec) => {
+    await using _filter = await startOrders(program, spec);
+    await run(spec);
   });
 }
 
@@ -42,7 +24,7 @@ async function connect(spec: string, options: MtaClientOptions = {}): Promise<Mt
   return await MtaClient.connect(await dial(parseAddress(spec)), options);
 }
 
-withOrders("libmilter: every verdict at every stage, many mails over one connection", async (spec) => {
+withFilter("libmilter: every verdict at every stage, many mails over one connection", async (spec) => {
   const stages = ["mail", "rcpt", "data", "header", "endOfHeaders", "body", "endOfMessage"];
   for (const dialect of DIALECTS) {
     const client = await connect(spec, { dialect });
@@ -69,7 +51,7 @@ withOrders("libmilter: every verdict at every stage, many mails over one connect
   }
 });
 
-withOrders("libmilter: every edit", async (spec) => {
+withFilter("libmilter: every edit", async (spec) => {
   for (const dialect of DIALECTS) {
     const client = await connect(spec, { dialect });
     const { mail, message, warnings } = await client.sendMail({
@@ -87,7 +69,7 @@ withOrders("libmilter: every edit", async (spec) => {
   }
 });
 
-withOrders("libmilter: mails broken off at every stage", async (spec) => {
+withFilter("libmilter: mails broken off at every stage", async (spec) => {
   for (const dialect of DIALECTS) {
     const client = await connect(spec, { dialect });
     let aborts = 0;
@@ -102,7 +84,7 @@ withOrders("libmilter: mails broken off at every stage", async (spec) => {
   }
 });
 
-withOrders(
+withFilter(
   "libmilter: skip, refused recipients, refused HELO, unknown commands, IPv6, versions",
   async (spec) => {
     // An older Sendmail does not offer what this filter insists on.
@@ -144,7 +126,7 @@ withOrders(
   },
 );
 
-withOrders("libmilter: a second SMTP connection on the same socket", async (spec) => {
+withFilter("libmilter: a second SMTP connection on the same socket", async (spec) => {
   for (const dialect of DIALECTS) {
     const client = await connect(spec, { dialect });
     for (let n = 0; n < 3; n++) {
@@ -157,7 +139,7 @@ withOrders("libmilter: a second SMTP connection on the same socket", async (spec
   }
 });
 
-withOrders("libmilter: many connections at once", async (spec) => {
+withFilter("libmilter: many connections at once", async (spec) => {
   await Promise.all(Array.from({ length: 8 }, async (_, id) => {
     const client = await connect(spec, { dialect: DIALECTS[id % 2] });
     for (let n = 0; n < 5; n++) {
@@ -168,7 +150,7 @@ withOrders("libmilter: many connections at once", async (spec) => {
   }));
 });
 
-withOrders("libmilter: millrace send shows its replies", async (spec) => {
+withFilter("libmilter: millrace send shows its replies", async (spec) => {
   const io = testIo({ files: { "a.eml": "Subject: old\n\nbody\n" } });
   const args = [spec, "a.eml", "--from", "edit@example.org", "--timeout", "10s"];
   assert.equal(await command.run(readArgs(command.spec, args), io), 0);

@@ -6,7 +6,8 @@
  * @module
  */
 import type { FilterDescription } from "../../session/filter_module.ts";
-import type { FailureKind, FailurePolicy } from "../../session/policy.ts";
+import type { FailurePolicy } from "../../session/policy.ts";
+import type { CarrierEnd } from "../relay/carrier.ts";
 import type { MailLimits } from "../../session/plan.ts";
 
 /** Records from the runtime to the sandbox. */
@@ -115,7 +116,4 @@ export type WardenReport =
   | { readonly kind: "exit"; readonly message: string };
 
 /** Why a cell ended. */
-export interface CellEnd {
-  readonly kind: FailureKind;
-  readonly message: string;
-}
+export type CellEnd = CarrierEnd;

@@ -9,19 +9,15 @@ import { ProtocolError } from "../../protocol/mod.ts";
 import type { FilterDescription } from "../../session/filter_module.ts";
 import type { SessionHost } from "../../session/plan.ts";
 import type { FailurePolicy } from "../../session/policy.ts";
+import type { Carrier, CarrierUser, LinkLog, Supply } from "../relay/carrier.ts";
+import { RelaySession } from "../relay/session.ts";
 import { Cell, type CellOwner, type CellSetup } from "./cell.ts";
 import { type CellEnd, type FailureNote, FromInmate, type LogNote, type RefusalNote } from "./messages.ts";
 import { RefusalBook } from "./refusal_book.ts";
-import { RelaySession, type Supply } from "./relay_session.ts";
+import { Seat, type SeatOwner } from "./seat.ts";
 
 /** What becomes of a filter's sandboxes over time. */
-export interface SandboxLog {
-  event(
-    level: "debug" | "info" | "warn" | "error",
-    message: string,
-    fields?: Readonly<Record<string, unknown>>,
-  ): void;
-}
+export type SandboxLog = LinkLog;
 
 /** How a filter is to be run. */
 export interface SandboxOptions {
@@ -61,12 +57,12 @@ const UNASKED_RATE = 5000;
 const NOTE_LIMIT = 16_384;
 
 /** A filter behind the wall. */
-export class SandboxLink implements Link, Supply, CellOwner {
+export class SandboxLink implements Link, Supply, SeatOwner, CellOwner {
   readonly #options: SandboxOptions;
   readonly #slots: Slot[];
   readonly #times: SandboxTimes;
   readonly #refusals: RefusalBook;
-  readonly #sessions = new Map<Cell, Map<number, RelaySession>>();
+  readonly #seats = new Map<Cell, Map<number, Seat>>();
   /** Sandboxes that have missed a deadline and not shown since that they are alive; what to call when that is clear. */
   readonly #suspects = new Map<Cell, PromiseWithResolvers<void>>();
   #nextId = 1;
@@ -121,7 +117,14 @@ export class SandboxLink implements Link, Supply, CellOwner {
     await Promise.all(cells.map((cell) => cell.gone));
   }
 
-  acquire(): Cell | Promise<Cell> | CellEnd {
+  acquire(user: CarrierUser): Carrier | Promise<Carrier> | CellEnd {
+    const cell = this.cell();
+    if (cell instanceof Promise) return cell.then((cell) => new Seat(this, cell, user));
+    return "ready" in cell ? new Seat(this, cell, user) : cell;
+  }
+
+  /** A running sandbox; a promise while one starts; the reason if none will come soon. */
+  cell(): Cell | Promise<Cell> | CellEnd {
     let best: Cell | undefined;
     let starting: Slot | undefined;
     let suspect: PromiseWithResolvers<void> | undefined;
@@ -144,20 +147,20 @@ export class SandboxLink implements Link, Supply, CellOwner {
   }
 
   async #acquired(): Promise<Cell> {
-    const next = this.acquire();
+    const next = this.cell();
     if (next instanceof Promise || "ready" in next) return await next;
     throw new Error(next.message);
   }
 
-  attach(cell: Cell, session: RelaySession): number {
+  attach(cell: Cell, seat: Seat): number {
     const id = this.#nextId = this.#nextId % 0x7fffffff + 1;
-    this.#sessions.get(cell)?.set(id, session);
+    this.#seats.get(cell)?.set(id, seat);
     cell.load++;
     return id;
   }
 
   detach(cell: Cell, id: number): void {
-    if (this.#sessions.get(cell)?.delete(id)) cell.load--;
+    if (this.#seats.get(cell)?.delete(id)) cell.load--;
   }
 
   overdue(cell: Cell, end: CellEnd, stuck: () => boolean): void {
@@ -176,10 +179,10 @@ export class SandboxLink implements Link, Supply, CellOwner {
 
   record(cell: Cell, kind: number, id: number, payload: Uint8Array): void {
     if (this.#suspects.size > 0) this.#clear(cell);
-    const session = this.#sessions.get(cell)?.get(id);
-    if ((session === undefined || kind !== FromInmate.REPLY) && this.#floods(cell, payload)) return;
+    const seat = this.#seats.get(cell)?.get(id);
+    if ((seat === undefined || kind !== FromInmate.REPLY) && this.#floods(cell, payload)) return;
     try {
-      this.#take(cell, session, kind, payload);
+      this.#take(cell, seat, kind, payload);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       cell.end({ kind: "protocol", message: error.message });
@@ -204,14 +207,14 @@ export class SandboxLink implements Link, Supply, CellOwner {
     return cell.dead;
   }
 
-  #take(cell: Cell, session: RelaySession | undefined, kind: number, payload: Uint8Array): void {
+  #take(cell: Cell, seat: Seat | undefined, kind: number, payload: Uint8Array): void {
     switch (kind) {
       case FromInmate.REPLY:
-        session?.replied(payload);
+        seat?.replied(payload);
         break;
       case FromInmate.FAILURE: {
         const { kind, hook, message } = note<FailureNote>(payload);
-        session?.failed(text(kind, 40), text(hook, 40), text(message, 1000));
+        seat?.failed(text(kind, 40), text(hook, 40), text(message, 1000));
         break;
       }
       case FromInmate.LOG:
@@ -223,7 +226,7 @@ export class SandboxLink implements Link, Supply, CellOwner {
         break;
       }
       case FromInmate.DONE:
-        session?.leave();
+        seat?.leave();
         break;
       default:
         cell.end({ kind: "protocol", message: `it sent a record of the unknown kind ${kind}` });
@@ -232,8 +235,8 @@ export class SandboxLink implements Link, Supply, CellOwner {
 
   ended(cell: Cell, end: CellEnd): void {
     const slot = this.#slots.find((slot) => slot.cell === cell);
-    const sessions = this.#sessions.get(cell);
-    this.#sessions.delete(cell);
+    const seats = this.#seats.get(cell);
+    this.#seats.delete(cell);
     this.#clear(cell);
     this.#tellDropped();
     if (!this.#closed) {
@@ -252,12 +255,12 @@ export class SandboxLink implements Link, Supply, CellOwner {
     const shared: CellEnd = end.kind === "timeout"
       ? { kind: "crash", message: `the sandbox was ended for another mail: ${end.message}` }
       : end;
-    for (const session of sessions?.values() ?? []) session.orphaned(shared);
+    for (const seat of seats?.values() ?? []) seat.ended(shared);
   }
 
   #fill(slot: Slot): Cell {
     const cell = new Cell(this.#options.setup, this);
-    this.#sessions.set(cell, new Map());
+    this.#seats.set(cell, new Map());
     slot.cell = cell;
     slot.up = false;
     slot.since = this.#options.now();

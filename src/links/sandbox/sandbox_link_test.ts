@@ -13,7 +13,7 @@ const encoder = new TextEncoder();
 const FAST = { firstPause: 1, longestPause: 1, grace: 100 };
 
 function cellOf(link: SandboxLink): Cell {
-  const cell = link.acquire();
+  const cell = link.cell();
   assert("ready" in cell && !(cell instanceof Promise), "a sandbox is up");
   return cell;
 }
@@ -58,6 +58,31 @@ for (const outcome of ["tempfail", "accept", "reject"] as const satisfies readon
     await link.close();
   });
 }
+
+Deno.test("a mail whose sandbox died is refused to the end, also where only one recipient was refused at first", async () => {
+  const { link } = sandboxOf(SCRIPTED, {}, { times: FAST });
+  await link.start();
+  for (const dies of ["rcpt", "data"]) {
+    const driver = new Driver(link);
+    await driver.begin();
+    const [mail, rcpt, data, ...content] = mailCommands("a@client.example", [encoder.encode("x")]);
+    assert.deepEqual(await driver.say(mail), ["continue"]);
+    if (dies === "data") assert.deepEqual(await driver.say(rcpt), ["continue"]);
+    kill(link);
+    // An MTA goes on after a refused recipient, and may after a refused DATA.
+    for (const command of [rcpt, rcpt, data, rcpt, data]) {
+      assert.deepEqual(await driver.say(command), ["tempfail"], `${dies}: ${command.kind}`);
+    }
+    assert.deepEqual(await driver.say(content[0]), ["tempfail"]);
+    assert.deepEqual(driver.notes.failures.map(({ kind }) => kind), ["crash"]);
+    assert.deepEqual(driver.notes.mails.map(({ verdict }) => verdict), ["tempfail"]);
+    await ready(link);
+    await driver.say({ kind: "abort" });
+    assert.equal((await driver.mail()).at(-1), "continue");
+    await driver.lost();
+  }
+  await link.close();
+});
 
 Deno.test("a sandbox that dies while its answer is waited for is answered for at once", async () => {
   const { link } = sandboxOf(SCRIPTED, {}, { times: FAST });
@@ -247,6 +272,18 @@ Deno.test("a sandbox that does not come up in time for the negotiation is answer
   await next.begin();
   assert.equal((await next.mail()).at(-1), "continue");
   await next.lost();
+  await link.close();
+});
+
+Deno.test("an offer of no flags is that of version 1, for a sandbox as for Sendmail's library", async () => {
+  const { link, events } = sandboxOf(SCRIPTED, {}, { times: FAST });
+  await link.start();
+  const driver = new Driver(link);
+  const [negotiated] = await driver.begin("endOfMessage=macros", { version: 2, actions: 0, protocol: 0 });
+  assert.match(negotiated, /^negotiate 2 15 /);
+  assert.match((await driver.mail()).join("\n"), /X-Macros .*helo\.example/);
+  assert.deepEqual(events.filter(({ message }) => message.includes("ended")), []);
+  await driver.lost();
   await link.close();
 });
 

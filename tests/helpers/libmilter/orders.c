@@ -1,5 +1,6 @@
 /* A filter on libmilter that does what the mail's sender orders: <VERDICT-STAGE@...>, as in <reject-rcpt@...>, or
- * <edit@...> for one edit of each kind. It logs its callbacks in order, one letter each, into header X-Calls.
+ * <edit@...> for one edit of each kind, or <slow@...> for five seconds at the end with signs of life. It logs its
+ * callbacks in order, one letter each, into header X-Calls.
  *   cc -o orders orders.c -lmilter -lpthread      (Debian: libmilter-dev)
  *   ./orders inet:PORT@127.0.0.1|unix:PATH */
 #include <libmilter/mfapi.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct state {
     char order[64]; /* what the sender asks for */
@@ -121,6 +123,11 @@ static sfsistat on_eom(SMFICTX *ctx)
         for (int i = 0; i < 3; i++)
             if (smfi_replacebody(ctx, (unsigned char *)"line\r\n", 6) != MI_SUCCESS) return SMFIS_TEMPFAIL;
     }
+    if (!strcmp(state->order, "slow"))
+        for (int i = 0; i < 25; i++) {
+            usleep(200000);
+            if (smfi_progress(ctx) != MI_SUCCESS) return SMFIS_TEMPFAIL;
+        }
     return verdict(ctx, "endOfMessage");
 }
 static sfsistat on_unknown(SMFICTX *ctx, const char *text)
