@@ -57,7 +57,12 @@ export async function withPackages<T>(
 
 /** The version of a package: the installed one, else the one that apt would take. */
 export async function packageVersion(name: string): Promise<string> {
-  const policy = await output("apt-cache", ["policy", name]);
-  const of = (key: string) => new RegExp(`^ *${key}: *(\\d.*)$`, "m").exec(policy)?.[1];
-  return of("Installed") ?? of("Candidate") ?? "of unknown version";
+  try {
+    const policy = await output("apt-cache", ["policy", name]);
+    const of = (key: string) => new RegExp(`^ *${key}: *(\\d.*)$`, "m").exec(policy)?.[1];
+    return of("Installed") ?? of("Candidate") ?? "of unknown version";
+  } catch (error) {
+    if (!lacksSomething(error)) throw error;
+    return "of unknown version";
+  }
 }

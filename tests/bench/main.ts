@@ -101,7 +101,8 @@ async function postfix(
   }
   console.error("postfix: about a minute for each round");
   const asked = askedFor(peers.filter((peer) => isMillrace(peer) || peer.name === BASE));
-  return await measurePostfix(asked, { rounds: effort.rounds, passes: quick ? 5 : 40 }, folder, failed);
+  const often = { rounds: effort.rounds, passes: quick ? 5 : 40 };
+  return await attempt("real Postfix", failed, () => measurePostfix(asked, often, folder, failed));
 }
 
 /** What failed, told loudly at once, and kept by reason: the first line that a command said, below the command itself. */
@@ -110,8 +111,8 @@ function failures(): { readonly failed: Failed; readonly notes: () => string[] }
   return {
     failed(name, why) {
       console.error(`NOT MEASURED: ${name}: ${why}`);
-      const [command, said = command] = why.trim().split("\n");
-      const reason = said.trim().slice(0, 200);
+      const lines = why.trim().split("\n");
+      const reason = (lines[1] ?? lines[0]).trim().slice(0, 200);
       byReason.set(reason, [...byReason.get(reason) ?? [], name]);
     },
     notes: () => [...byReason].map(([reason, names]) => `${names.join("; ")}: ${reason}`),

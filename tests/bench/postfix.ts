@@ -75,8 +75,26 @@ const MAIL = `From: Sender <sender@client.example>\nSubject: minutes of the meet
 /** Mails wait in the hold queue: no delivery takes processors from the next measurement. */
 const MAIN_CF = "smtpd_data_restrictions = check_client_access static:HOLD";
 
+/** What the MTA's harness and its SMTP client throw says enough, and is no fault of this program. */
+async function told<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Error) || error.constructor !== Error) throw error;
+    throw new CommandError(error.message, { cause: error });
+  }
+}
+
+function start(milter?: string): Promise<Mta> {
+  return told(() => startMta("postfix", { milter: milter ?? [], mainCf: MAIN_CF }));
+}
+
 /** Sends one mail in a session of its own; times in ms. */
-async function send(mta: Mta): Promise<{ readonly reply: number; readonly session: number }> {
+function send(mta: Mta): Promise<{ readonly reply: number; readonly session: number }> {
+  return told(() => sendOne(mta));
+}
+
+async function sendOne(mta: Mta): Promise<{ readonly reply: number; readonly session: number }> {
   const began = performance.now();
   await using smtp = await mta.smtp();
   await smtp.ehlo();
@@ -94,7 +112,7 @@ async function send(mta: Mta): Promise<{ readonly reply: number; readonly sessio
 /** The first mails, not measured: processes start. And is the field there? */
 async function warmUp({ name, mta, server }: Running): Promise<void> {
   for (let mails = 0; mails < 5; mails++) await send(mta);
-  const held = await mta.quarantined();
+  const held = await told(() => mta.quarantined());
   const fields = held.map((mail) => values(mail, "X-Bench").length);
   const wanted = server ? 1 : 0;
   if (fields.length === 5 && fields.every((count) => count === wanted)) return;
@@ -116,7 +134,7 @@ async function startAsked(
   try {
     // Postfix connects with an account of its own
     if (transport === "unix") await Deno.chmod(socket.spec.slice("unix:".length), 0o666);
-    mta = await startMta("postfix", { milter: socket.spec, mainCf: MAIN_CF });
+    mta = await start(socket.spec);
     const running = { name: `${peer.name} ${job.name}`, transport, mta, server };
     await warmUp(running);
     return running;
@@ -128,7 +146,7 @@ async function startAsked(
 }
 
 async function startBare(): Promise<Running> {
-  const mta = await startMta("postfix", { mainCf: MAIN_CF });
+  const mta = await start();
   const running = { name: "none", transport: undefined, mta, server: undefined };
   await warmUp(running);
   return running;
@@ -138,7 +156,7 @@ async function startBare(): Promise<Running> {
  * Measures all in turns, mail by mail.
  *
  * @param failed is told of a set-up that fails, which is left out
- * @throws {Error} if Postfix does not start, or fails without a milter
+ * @throws {CommandError} if Postfix does not start or fails without a milter, or refuses a measured mail
  */
 export async function measurePostfix(
   asked: readonly Asked[],
