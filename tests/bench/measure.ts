@@ -6,6 +6,7 @@
 import type { Job } from "./jobs.ts";
 import type { Peer } from "./peers.ts";
 import {
+  attempt,
   bound,
   CommandError,
   freeSocket,
@@ -177,21 +178,17 @@ export async function measure(
   const samples: Record<string, Sample[]> = {};
   const failures: Record<string, string> = {};
   /** Does something for a peer; a failure is the peer's, and takes its figures with it. */
-  async function attempt(name: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      if (!(error instanceof CommandError)) throw error;
-      failures[name] = error.message;
-      delete samples[name];
-      await running.get(name)?.server.stop();
-      running.delete(name);
-    }
+  async function withPeer(name: string, work: () => Promise<void>): Promise<void> {
+    await attempt(name, (_, why) => void (failures[name] = why), work);
+    if (failures[name] === undefined) return;
+    delete samples[name];
+    await running.get(name)?.server.stop();
+    running.delete(name);
   }
   try {
     const processors = effort.pin && what.connections === 1 ? "1" : undefined;
     for (const peer of peers.filter((peer) => peer.has(what.job))) {
-      await attempt(peer.name, async () => {
+      await withPeer(peer.name, async () => {
         const socket = freeSocket(what.transport, folder, peer.name);
         const server = await peer.start(what.job, socket, folder, processors);
         running.set(peer.name, { peer, socket, server });
@@ -202,7 +199,7 @@ export async function measure(
       const order = [...running.values()];
       const warmup = round ? effort.warmup / 4 : effort.warmup;
       for (const one of round % 2 ? order.reverse() : order) {
-        await attempt(one.peer.name, async () => {
+        await withPeer(one.peer.name, async () => {
           const once = () => sample(program, what, one, effort, warmup);
           samples[one.peer.name].push(await quietSample(effort.retries, once));
         });
