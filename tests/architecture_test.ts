@@ -22,14 +22,20 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: "order and merging of links, any carrier",
   },
   links: {
-    may: ["chain", "session", "protocol", "filter", "transport", "text"],
+    may: ["chain", "session", "protocol", "filter", "transport", "text", "conditions/mod.ts"],
     packages: ["node:worker_threads", "node:module"],
     why:
-      "carriers of one contract, the server only sees that; a sandbox is made of a thread and a module hook",
+      "carriers of one contract, the server only sees that; a sandbox is made of a thread and a module hook, which has to " +
+      "know what bundled filters share",
   },
   transport: { may: [], packages: "all", why: "byte pipes: no idea what the bytes mean" },
+  conditions: {
+    may: ["text", "filter"],
+    packages: ["zod", "ipaddr.js"],
+    why: "what may be asked of a mail, for the chain and the bundled filters alike: pure, YAML values in",
+  },
   config: {
-    may: ["text", "transport/address.ts", "session/policy.ts"],
+    may: ["text", "conditions", "transport/address.ts", "transport/dialable.ts", "session/policy.ts"],
     packages: ["@std/yaml", "zod"],
     why:
       "text in, value out: no files, no runtime; socket addresses and kinds of failure stand where they are defined",
@@ -80,8 +86,11 @@ const PARTS: Readonly<Record<string, Part>> = {
   cli: { may: "all", packages: "all", why: "the top: args, files, signals, logs" },
 };
 
-/** A bundled filter is a filter like any other: it sees the public API, its own folder and packages. */
-const FILTERS_MAY: readonly string[] = ["mod.ts", "src/filter/mod.ts"];
+/**
+ * A bundled filter is a filter like any other: it sees the public API, its own folder and packages; and conditions, which
+ * are the same words in a filter's options as in the configuration.
+ */
+const FILTERS_MAY: readonly string[] = ["mod.ts", "src/filter/mod.ts", "src/conditions/mod.ts"];
 const MOST_LINES = 400;
 /** What only a runtime has. The check with browser libs finds `Deno`, but Deno always knows Node's globals. */
 const RUNTIME_GLOBAL = /\b(?:Deno|process|Buffer|require)\s*[.([]/;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { EnvelopeAddress } from "../../src/filter/mod.ts";
-import { evaluate, type Facts } from "./conditions.ts";
+import { evaluate, type Facts } from "../../src/conditions/mod.ts";
 import type { Rule } from "./rule.ts";
 
 /** What the rules say of one recipient, or of the mail when none asks for recipients. */
@@ -72,7 +72,10 @@ export type Fate =
  * @param all The facts, once for each recipient, or once when no rule asks for recipients.
  */
 export function judgeMail(rules: readonly Rule[], all: readonly Facts[]): Fate {
-  const judgements = all.map((facts) => ({ recipient: facts.recipient, judgement: judge(rules, facts) }));
+  const judgements = all.map((facts) => ({
+    recipient: facts.recipients.at(0),
+    judgement: judge(rules, facts),
+  }));
   const stops = judgements.flatMap(({ judgement }) => judgement.kind === "stopped" ? [judgement.by] : []);
   const refusal = first(stops.filter((rule) => rule.verdict?.kind !== "discard"));
   if (refusal !== undefined) return { kind: "stopped", by: refusal };

@@ -16,13 +16,12 @@ import type {
   TransactionContext,
   TransactionInfo,
 } from "../../src/filter/mod.ts";
+import type { Condition, Facts, Stage } from "../../src/conditions/mod.ts";
 import { accept, HeaderList, skip } from "../../src/filter/mod.ts";
-import type { Condition, Facts } from "./conditions.ts";
 import { type Fate, judge, judgeMail } from "./judge.ts";
 import { parseOptions } from "./options.ts";
 import { type Plan, planOf } from "./plan.ts";
 import type { Rule } from "./rule.ts";
-import type { Stage } from "./stages.ts";
 
 /** What is kept for the life of a mail. */
 interface MailState {
@@ -44,7 +43,8 @@ export default function rulesFilter(env: FilterEnv): Filter {
   const rules = parseOptions(env.options);
   const plan = planOf(rules);
   const runner = new Runner(rules, plan, env);
-  const filter: Filter = { name: "rules", needs: plan.needs, edits: plan.edits };
+  const { needs, edits, macros } = plan;
+  const filter: Filter = { name: "rules", needs, edits, ...(macros && { macros }) };
   const { hooks } = plan;
   if (hooks.has("connect")) filter.connect = (_client, context) => runner.connection("connect", context);
   if (hooks.has("helo")) filter.helo = (_name, context) => runner.connection("helo", context);
@@ -77,8 +77,10 @@ class Runner {
       client: context.client,
       helo: context.helo,
       sender: undefined,
-      recipient: undefined,
+      recipients: [],
+      recipientsComplete: false,
       headers: NO_HEADERS,
+      macros: context.macros,
       size: 0,
       known: new Map(),
     });
@@ -170,9 +172,19 @@ class Runner {
   }
 
   #facts(stage: Stage, context: TransactionInfo, recipient: EnvelopeAddress | undefined): Facts {
-    const { client, helo, sender, headers } = context;
-    const { known } = this.#stateOf(context);
-    return { stage, client, helo, sender, recipient, headers, size: this.#size(stage, context), known };
+    const { client, helo, sender, headers, macros } = context;
+    return {
+      stage,
+      client,
+      helo,
+      sender,
+      recipients: recipient === undefined ? [] : [recipient],
+      recipientsComplete: stage !== "mail",
+      headers,
+      macros,
+      size: this.#size(stage, context),
+      known: this.#stateOf(context).known,
+    };
   }
 
   /** What the client announced (RFC 1870), or what came so far if that is more. */

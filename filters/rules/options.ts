@@ -4,11 +4,9 @@
  * @module
  */
 import { z } from "zod";
+import { ALWAYS, expected, fieldName, map, oneOrMany, parsed, when } from "../../src/conditions/mod.ts";
 import { accept, discard, reject, tempfail } from "../../src/filter/mod.ts";
-import { ALWAYS, type Condition } from "./conditions.ts";
-import { expected, fieldName, map, oneOrMany, parsed } from "./fields.ts";
 import type { Rule, RuleEdit } from "./rule.ts";
-import { when } from "./when.ts";
 
 /** The most characters of a header value that a rule adds, and of a quarantine reason (RFC 5322 section 2.1.1). */
 const MAX_VALUE = 900;
@@ -126,7 +124,7 @@ export function parseOptions(options: unknown): readonly Rule[] {
     return {
       number: index + 1,
       label: rule.name ?? `rule ${index + 1}`,
-      when: rule.when ?? ALWAYS satisfies Condition,
+      when: rule.when ?? ALWAYS,
       verdict: rule.reject ?? rule.tempfail ??
         (rule.discard ? discard() : rule.accept ? accept() : undefined),
       edits,
@@ -148,7 +146,6 @@ function describe(issue: z.core.$ZodIssue, options: unknown): string {
   let place = "";
   let key = "";
   for (const [depth, step] of issue.path.entries()) {
-    const list = Array.isArray(at);
     at = typeof at === "object" && at !== null ? Reflect.get(at, step) : undefined;
     if (depth === 1 && issue.path[0] === "rules") {
       const name = typeof at === "object" && at !== null && "name" in at ? at.name : undefined;
@@ -156,8 +153,7 @@ function describe(issue: z.core.$ZodIssue, options: unknown): string {
       key = "";
     } else if (typeof step !== "number") {
       key += `${key === "" ? "" : "."}${String(step)}`;
-    } else if (list) {
-      // A single value counts as a list of one; only a list that was written has numbers.
+    } else {
       key += `[${step + 1}]`;
     }
   }

@@ -4,8 +4,9 @@ import { parse } from "@std/yaml";
 import { parseOptions } from "./options.ts";
 
 const START = "Cannot use the options of the rules filter: ";
-const WHEN_KEYS = "client, client_host, helo, sender, sender_domain, recipient, recipient_domain, header, " +
-  "header_missing, size, all, any, not";
+const WHEN_KEYS =
+  "client, client_host, daemon, helo, tls, authenticated, sender, sender_domain, recipient, recipient_domain, macro, " +
+  "header, header_missing, size, all, any, not";
 const RULE_KEYS = "name, when, reject, tempfail, discard, accept, quarantine, add_header";
 
 /** The rules as YAML, and the message after its start. */

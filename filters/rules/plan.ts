@@ -3,17 +3,28 @@
  *
  * @module
  */
-import type { EditName, Need } from "../../src/filter/mod.ts";
-import { asksRecipient, leavesOf, needsOf, turnsOf } from "./conditions.ts";
+import {
+  asksRecipient,
+  knownWith,
+  leavesOf,
+  macrosToAsk,
+  needsOf,
+  only,
+  type Stage,
+  type StageSet,
+  turnsOf,
+} from "../../src/conditions/mod.ts";
+import type { EditName, MacroRequest, Need } from "../../src/filter/mod.ts";
 import { holdsUp } from "./judge.ts";
 import type { Rule } from "./rule.ts";
-import { knownWith, only, type Stage, type StageSet } from "./stages.ts";
 
 /** What the rules ask for. */
 export interface Plan {
   readonly hooks: ReadonlySet<Stage>;
   readonly needs: readonly Need[];
   readonly edits: readonly EditName[];
+  /** Macros that the MTA does not send by itself; undefined if no rule reads one. */
+  readonly macros: MacroRequest | undefined;
   /** Rules are judged for each recipient. */
   readonly perRecipient: boolean;
   /** The sizes that conditions compare with, in bytes. */
@@ -42,8 +53,10 @@ export function planOf(rules: readonly Rule[]): Plan {
   if (sizes.length > 0) hooks.add("body");
   return {
     hooks,
-    needs: [...new Set(rules.flatMap(({ when }) => needsOf(when)))],
+    // The body comes to a hook, piece by piece; it need not be kept.
+    needs: [...new Set(rules.flatMap(({ when }) => needsOf(when)))].filter((need) => need !== "body"),
     edits: [...edits],
+    macros: macrosToAsk({ kind: "any", of: rules.map(({ when }) => when) }),
     perRecipient: leaves.some((leaf) => leaf.kind === "recipient"),
     sizes,
   };

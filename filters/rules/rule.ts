@@ -3,8 +3,8 @@
  *
  * @module
  */
+import type { Condition } from "../../src/conditions/mod.ts";
 import type { Accept, Discard, Edit, Reject, Tempfail } from "../../src/filter/mod.ts";
-import type { Condition } from "./conditions.ts";
 
 /** The edits that rules make. */
 export type RuleEdit = Extract<Edit, { readonly kind: "addHeader" | "insertHeader" | "quarantine" }>;

@@ -30,8 +30,8 @@ export interface LinkSession {
   /** Works on the end of a message: the only place where every MTA takes SMFIR_PROGRESS. */
   readonly awaitingEndOfMessage: boolean;
   /**
-   * Counts the signs of life (SMFIR_PROGRESS) of a filter at work on the end of a message: when it has changed, the
-   * deadline starts anew. They are not in `out`, because the server sends its own. Undefined: the link has none.
+   * When a filter at work on the end of a message last gave a sign of life (SMFIR_PROGRESS), ms on the host's clock: its
+   * time counts from there. The sign is not in `out`, because the server sends its own. Undefined: there was none.
    */
   readonly progressed?: number;
   /**

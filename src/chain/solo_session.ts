@@ -41,7 +41,7 @@ export class SoloSession implements Session {
       this.#progressed = progressed;
       this.#since = this.#now();
     }
-    return this.#since + this.#timeout;
+    return Math.max(this.#since, this.#session.progressed ?? 0) + this.#timeout;
   }
 
   receive(frame: Frame, out: FrameWriter): Promise<void> | undefined {

@@ -5,10 +5,10 @@
  */
 import { RIGHTS } from "../config/permissions.ts";
 import { useText } from "../config/use.ts";
-import { listenFlags } from "../transport/deno.ts";
+import { dialFlags, listenFlags } from "../transport/deno.ts";
 import type { ReadConfig } from "./load_config.ts";
 import { fileUrl } from "./load_config.ts";
-import { filterUrl } from "./load_filter.ts";
+import { filterUrl, pathUrl } from "./load_filter.ts";
 import { cachePath, isPinned, lockPath } from "./pins.ts";
 import { allowFlag, grantsOf, pathOfUrl, runtimeSource } from "./rights.ts";
 
@@ -45,16 +45,27 @@ export function serveFlags(read: ReadConfig, { cwd, compiled }: FlagsOptions): F
     wanted.set(right, set);
     for (const value of values) set.add(value);
   };
-  const notes: string[] = [];
-  add("read", pathOfUrl(fileUrl(read.file, cwd)));
-  if (config.filters.some(isPinned)) add("read", lockPath(read), cachePath(read));
-  for (const address of config.listen) {
-    for (const flag of listenFlags(address, config.socket)) {
+  const addFlags = (flags: readonly string[]): void => {
+    for (const flag of flags) {
       const [right, values] = /^--allow-([a-z]+)=(.*)$/.exec(flag)!.slice(1);
       add(right, ...values.split(","));
     }
+  };
+  const notes: string[] = [];
+  add("read", pathOfUrl(fileUrl(read.file, cwd)));
+  if (config.filters.some(isPinned)) add("read", lockPath(read), cachePath(read));
+  for (const address of config.listen) addFlags(listenFlags(address, config.socket));
+  if (config.control !== undefined) addFlags(listenFlags(config.control));
+  if (config.spool.folder !== undefined) {
+    const folder = pathOfUrl(pathUrl(config.spool.folder, base));
+    add("read", folder);
+    add("write", folder);
   }
   for (const filter of config.filters) {
+    if (filter.kind === "upstream") {
+      addFlags(dialFlags(filter.upstream));
+      continue;
+    }
     if (filter.isolation === "none") {
       // What Deno finds in its own source while it loads it needs no right; a file beside the configuration does.
       if (filter.use.kind === "path") add("read", pathOfUrl(new URL("./", filterUrl(filter, base))));

@@ -4,7 +4,7 @@
  * @module
  */
 import type { FilterConfig } from "../config/schema.ts";
-import { formatDuration } from "../config/units.ts";
+import { formatDuration } from "../text/units.ts";
 import { useText } from "../config/use.ts";
 import type { FilterEnv, Log } from "../filter/mod.ts";
 import { type LoadedFilter, loadFilter as loadModule } from "../session/filter_module.ts";
@@ -65,6 +65,7 @@ export async function loadFilter(config: FilterConfig, options: LoadOptions): Pr
         return module;
       }, env),
       config.startTimeout,
+      options.signal,
     );
   } catch (error) {
     if (error instanceof FilterError || imported) return fail(messageOf(error), error);
@@ -72,19 +73,21 @@ export async function loadFilter(config: FilterConfig, options: LoadOptions): Pr
   }
 }
 
-/** Waits for the filter's start, but not for ever. */
-async function inTime<T>(started: Promise<T>, ms: number): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new FilterError(`it did not start within ${formatDuration(ms)} (start_timeout)`)),
-      ms,
-    );
-  });
+/** Waits for the filter's start, but not for ever, and not once it is to be unloaded. */
+async function inTime<T>(started: Promise<T>, ms: number, signal: AbortSignal): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(new FilterError(`it did not start within ${formatDuration(ms)} (start_timeout)`)),
+    ms,
+  );
+  const unloaded = (): void => reject(new FilterError("it was unloaded before it had started"));
+  signal.addEventListener("abort", unloaded);
+  if (signal.aborted) unloaded();
   try {
     return await Promise.race([started, late]);
   } finally {
     clearTimeout(timer);
+    signal.removeEventListener("abort", unloaded);
   }
 }
 

@@ -12,6 +12,7 @@ const LOG: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 function configOf(path: string, options: Record<string, unknown> = {}): FilterConfig {
   return {
+    kind: "filter",
     use: { kind: "path", path },
     name: "f",
     options,
@@ -22,6 +23,9 @@ function configOf(path: string, options: Record<string, unknown> = {}): FilterCo
     timeout: 1000,
     startTimeout: 300,
     onFailure: uniformPolicy(),
+    when: undefined,
+    mode: "enforce",
+    canary: 1,
   };
 }
 

@@ -8,8 +8,9 @@ import type { LOG_FORMATS, LOG_LEVELS } from "../config/schema.ts";
 import type { Log } from "../filter/mod.ts";
 import type { SandboxLog } from "../links/sandbox/sandbox_link.ts";
 import type { ServerLog } from "../server/serve.ts";
-import type { MailReport } from "../session/plan.ts";
+import type { LinkReport, MailReport } from "../session/plan.ts";
 import type { Failure } from "../session/policy.ts";
+import { wordsOf } from "./explain.ts";
 import type { Output } from "./io.ts";
 import { jsonLine, type LogLine, textLine } from "./log_format.ts";
 import { LogSink } from "./log_sink.ts";
@@ -27,6 +28,8 @@ export interface OpenLog {
   readonly server: ServerLog;
   /** The log that a filter gets; its lines bear the filter's name. */
   filter(name: string): Log;
+  /** Goes on with other options, from the next line on. */
+  configure(options: LogOptions): void;
   /** Writes what is left. Afterwards nothing is logged. */
   close(): Promise<void>;
 }
@@ -44,7 +47,7 @@ const FROM_LOGTAPE: Readonly<Record<LogRecord["level"], Level>> = {
 
 /** Opens the log on an output. There is one at a time: LogTape is configured for the whole process. */
 export function openLog(options: LogOptions, output: Output): OpenLog {
-  const asText = options.format === "text" || options.format === "auto" && output.isTerminal;
+  let asText = false;
   const format = (line: LogLine) => asText ? textLine(line, output.color) : jsonLine(line);
   const sink = new LogSink(
     (bytes) => output.writeLater(bytes),
@@ -56,33 +59,38 @@ export function openLog(options: LogOptions, output: Output): OpenLog {
         fields: { dropped: count },
       }),
   );
-  configureSync({
-    reset: true,
-    sinks: {
-      lines: ({ timestamp, level, rawMessage, properties }) =>
-        sink.push(
-          format({
-            time: timestamp,
-            level: FROM_LOGTAPE[level],
-            message: String(rawMessage),
-            fields: properties,
-          }),
-        ),
-    },
-    loggers: [
-      { category: ["millrace"], lowestLevel: TO_LOGTAPE[options.level], sinks: ["lines"] },
-      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["lines"] },
-    ],
-  });
+  const configure = ({ format: wanted, level }: LogOptions): void => {
+    asText = wanted === "text" || wanted === "auto" && output.isTerminal;
+    configureSync({
+      reset: true,
+      sinks: {
+        lines: ({ timestamp, level, rawMessage, properties }) =>
+          sink.push(
+            format({
+              time: timestamp,
+              level: FROM_LOGTAPE[level],
+              message: String(rawMessage),
+              fields: properties,
+            }),
+          ),
+      },
+      loggers: [
+        { category: ["millrace"], lowestLevel: TO_LOGTAPE[level], sinks: ["lines"] },
+        { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["lines"] },
+      ],
+    });
+  };
+  configure(options);
   const server = getLogger(["millrace", "server"]);
   return {
     server: {
       mail: (report) =>
-        write(server, report.failure === undefined ? "info" : "warn", "mail", mailFields(report)),
+        write(server, report.failure === undefined ? "info" : "warn", "mail", mailFields(report, asText)),
       failure: (failure) => write(server, "error", "filter failed", failureFields(failure)),
       event: (level, message, fields) => write(server, level, message, fields),
     },
     filter: (name) => filterLog(name),
+    configure,
     async close() {
       await sink.drain();
       resetSync();
@@ -108,8 +116,9 @@ function write(
 }
 
 /** The fields of a mail's line, those that people look for first. */
-function mailFields(report: MailReport): Record<string, unknown> {
-  const { queueId, client, sender, recipients, refused, stage, verdict, reply, edits, ms, filter } = report;
+function mailFields(report: MailReport, asText: boolean): Record<string, unknown> {
+  const { queueId, client, sender, recipients, refused, stage, verdict, reply, edits, ms, filter, why } =
+    report;
   return {
     queue: queueId ?? "-",
     client: client ?? "-",
@@ -124,6 +133,24 @@ function mailFields(report: MailReport): Record<string, unknown> {
     ms: Math.round(ms * 10) / 10,
     filter,
     failure: report.failure?.kind,
+    why,
+    links: asText ? report.links?.map(linkText).join("; ") : report.links?.map(linkFields),
+  };
+}
+
+/** One link's part, for people who look at a terminal. */
+function linkText(link: LinkReport): string {
+  return `${link.link}: ${wordsOf(link)}`;
+}
+
+/** One link's part, for programs. */
+function linkFields({ failure, ms, refused, edits, ...rest }: LinkReport): Record<string, unknown> {
+  return {
+    ...rest,
+    refused,
+    edits,
+    ms,
+    failure: failure && { kind: failure.kind, hook: failure.hook, outcome: failure.outcome },
   };
 }
 
@@ -149,6 +176,14 @@ export function directLog(output: Output, name: string): Log {
       ),
     );
   return { debug: () => {}, info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** What {@linkcode directLog} is for the links of a chain, whose lines bear their names. */
+export function directChainLog(output: Output): Log {
+  const event = directEvents(output);
+  const at = (level: Level) => (message: string, fields?: Readonly<Record<string, unknown>>) =>
+    event(level, String(message), fields);
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 
 /** What {@linkcode directLog} is for filters in this isolate, for sandboxes and what is in them. */

@@ -18,6 +18,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/serve.ts"),
   },
   {
+    name: "reload",
+    summary: "Have the running program read its configuration anew",
+    load: () => import("./commands/reload.ts"),
+  },
+  {
     name: "check",
     summary: "Check a configuration, load its filters, show what each wants from the MTA",
     load: () => import("./commands/check.ts"),

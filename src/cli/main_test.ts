@@ -39,7 +39,7 @@ Deno.test("main() shows help and version everywhere", async () => {
     assert.equal(code, 0);
     assert.match(out, /^millrace: .*\n\nUsage: millrace COMMAND/);
     assert.equal(err, "");
-    for (const name of ["serve", "check", "lock", "flags", "try", "send", "schema"]) {
+    for (const name of ["serve", "reload", "check", "lock", "flags", "try", "send", "schema"]) {
       assert.match(out, new RegExp(`^ {2}${name} +\\S`, "m"));
     }
   }
@@ -47,7 +47,7 @@ Deno.test("main() shows help and version everywhere", async () => {
     const { code, out } = await inProcess(args);
     assert.deepEqual([code, out], [0, `millrace ${VERSION} (deno ${Deno.version.deno})\n`]);
   }
-  for (const name of ["serve", "check", "lock", "flags", "try", "send", "schema"]) {
+  for (const name of ["serve", "reload", "check", "lock", "flags", "try", "send", "schema"]) {
     for (const args of [[name, "--help"], ["help", name], [name, "--wrong", "-h"]]) {
       const { code, out } = await inProcess(args);
       assert.equal(code, 0, args.join(" "));
@@ -65,7 +65,7 @@ Deno.test("main() answers wrong usage on standard error with the nearest word, a
     ],
     [
       ["-c", "x"],
-      'error: "-c" is an option, where a command is expected; known are serve, check, lock, flags, try, send, schema\n' +
+      'error: "-c" is an option, where a command is expected; known are serve, reload, check, lock, flags, try, send, schema\n' +
       "Run `millrace --help` for what there is.\n",
     ],
     [["serve"], "error: --config FILE is missing\nRun `millrace serve --help` for what there is.\n"],
@@ -142,7 +142,7 @@ Deno.test("the program checks and tries with the right to read, and nothing else
   }
 });
 
-Deno.test("the program serves with the rights to read and to listen, lives through SIGHUP, ends with 0 at SIGTERM", async () => {
+Deno.test("the program serves with the rights to read and to listen, reads the configuration anew at SIGHUP, ends with 0 at SIGTERM", async () => {
   const folder = await Deno.makeTempDir({ prefix: "millrace_main_" });
   try {
     await Deno.writeTextFile(`${folder}/f.ts`, "export default { message() {} };");
@@ -164,7 +164,7 @@ Deno.test("the program serves with the rights to read and to listen, lives throu
     };
     await until("INPUT_MAIL_FILTER");
     served.kill("SIGHUP");
-    await until("SIGHUP: nothing to do");
+    await until(`"message":"Reloaded ${folder}/m.yaml in `);
     served.kill("SIGTERM");
     await until('"message":"Stopped"');
     assert.equal((await served.status).code, 0);

@@ -56,6 +56,7 @@ export async function openFilter(config: FilterConfig, context: OpenContext): Pr
   }
   refuseMissingRights(config, base);
   const code = config.use.kind === "bundled" ? filterUrl(config, base).href : await context.pinned(config);
+  signal.throwIfAborted();
   // Until it has started, the failure itself says what there is to say.
   const waiting: Parameters<SandboxLog["event"]>[] = [];
   let event: SandboxLog["event"] = (...args) => void waiting.push(args);
@@ -75,15 +76,21 @@ export async function openFilter(config: FilterConfig, context: OpenContext): Pr
     log: { event: (...args) => event(...args) },
     now: () => performance.now(),
   });
+  let closed: Promise<void> | undefined;
+  const close = () => closed ??= link.close();
+  // It may be told to give up before it has started.
+  signal.addEventListener("abort", close);
   try {
     const loaded = readDescription(await link.start());
     event = context.event;
     for (const args of waiting) event(...args);
     return { ...loaded, config, link };
   } catch (error) {
-    await link.close();
+    await close();
     const problem = startProblem(error, config);
     throw new CommandError(`Cannot load ${filterText(config, base)}: ${problem}`, 2, { cause: error });
+  } finally {
+    signal.removeEventListener("abort", close);
   }
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { FilterConfig } from "../config/schema.ts";
+import type { FilterConfig, LinkConfig } from "../config/schema.ts";
 import { useText } from "../config/use.ts";
 import type { PinnedGraph } from "../links/sandbox/messages.ts";
 import { decodeArchive } from "../loader/archive.ts";
@@ -33,9 +33,12 @@ export function cacheOf(read: ReadConfig): ArchiveCache {
   return new ArchiveCache(denoFiles, cachePath(read));
 }
 
-/** Is a filter's code pinned in the lock? Bundled ones are part of the program, and without a sandbox files run as they are. */
-export function isPinned({ use, isolation }: FilterConfig): boolean {
-  return isolation === "sandbox" && use.kind !== "bundled";
+/**
+ * Is it a filter whose code is pinned in the lock? Bundled ones are part of the program, and without a sandbox files run
+ * as they are.
+ */
+export function isPinned(link: LinkConfig): link is FilterConfig {
+  return link.kind === "filter" && link.isolation === "sandbox" && link.use.kind !== "bundled";
 }
 
 /** What goes wrong with the lock, the cache or a module, as a command says it. */

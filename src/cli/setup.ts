@@ -1,29 +1,10 @@
 /**
- * What commands make of a configuration alike: the filter to run, and what the mail servers are to be told.
+ * What commands make of a configuration alike: what the mail servers are to be told.
  *
  * @module
  */
 import type { Address } from "../transport/address.ts";
 import { postfixSpelling, sendmailSpelling } from "../transport/mta_spelling.ts";
-import { CommandError } from "./command.ts";
-import type { OpenFilter } from "./open_filter.ts";
-
-/**
- * The filter to run. This version runs one; leaving the others out silently would let mail pass unfiltered.
- *
- * @throws {CommandError} if there are several
- */
-export function onlyFilter(filters: readonly OpenFilter[]): OpenFilter {
-  if (filters.length === 1) return filters[0];
-  throw new CommandError(
-    `Cannot run ${filters.length} filters (${
-      filters.map(({ config }) => config.name).join(", ")
-    }): this version runs ` +
-      "one in a process; keep one, or give each a configuration and an address of its own, and list the addresses " +
-      "in the mail server's configuration",
-    2,
-  );
-}
 
 /** The line for Postfix's `main.cf`. */
 export function postfixLine(address: Address): string {

@@ -26,7 +26,9 @@ const NOTHING = { net: [], read: [], write: [], env: [], sys: [] };
 
 /** The only filter of a configuration, by the lines of its entry. */
 function filterOf(...lines: readonly string[]): FilterConfig {
-  return config(`listen: unix:/m.sock\nfilters:\n- ${lines.join("\n  ")}\n`).filters[0];
+  const [link] = config(`listen: unix:/m.sock\nfilters:\n- ${lines.join("\n  ")}\n`).filters;
+  assert.equal(link.kind, "filter");
+  return link as FilterConfig;
 }
 
 /** What is said about the lines of a filter's entry. */
@@ -90,8 +92,8 @@ Deno.test("parseConfig() checks where filters are", () => {
   );
   assert.match(about("file:///a.ts"), /without file:/);
   assert.match(about("7"), /^7 is not a filter: write a path/);
-  assert.deepEqual(issues("listen: inet:1@127.0.0.1\nfilters: [{ name: x }]"), [
-    "2:11: filters[0].use: nothing is not a filter: write a path such as ./filter.ts, bundled:NAME, https: or jsr:",
+  assert.deepEqual(issues("listen: inet:1@127.0.0.1\nfilters: [{ use: }]"), [
+    "2:13: filters[0].use: nothing is not a filter: write a path such as ./filter.ts, bundled:NAME, https: or jsr:",
   ]);
   assert.deepEqual(issues("listen: inet:1@127.0.0.1\nfilters: []"), [
     "2:10: filters: the list is empty: expected at least one entry",

@@ -27,6 +27,7 @@ function issues(text: string): string[] {
 const NOTHING = { net: [], read: [], write: [], env: [], sys: [] };
 /** What a filter has where nothing is said. */
 const DEFAULTS = {
+  kind: "filter",
   options: {},
   permissions: NOTHING,
   isolation: "sandbox",
@@ -35,7 +36,11 @@ const DEFAULTS = {
   timeout: 10_000,
   startTimeout: 30_000,
   onFailure: { ...uniformPolicy("tempfail") },
+  when: undefined,
+  mode: "enforce",
+  canary: 1,
 } as const;
+const SPOOL = { memory: 64 * 1024 ** 2, over: "tempfail" } as const;
 const FILES = { cache: "millrace.cache", lock: "millrace.lock", jsr: "https://jsr.io/" };
 
 Deno.test("parseConfig() applies all defaults once", () => {
@@ -43,6 +48,7 @@ Deno.test("parseConfig() applies all defaults once", () => {
     listen: [{ kind: "inet", family: 4, host: "127.0.0.1", port: 8891 }],
     socket: {},
     limits: {},
+    spool: SPOOL,
     filters: [{ ...DEFAULTS, use: { kind: "path", path: "./footer.ts" }, name: "footer" }],
     ...FILES,
     log: { format: "auto", level: "info" },
@@ -55,6 +61,7 @@ listen:
   - inet:8891@127.0.0.1
   - "unix:/run/millrace/millrace.sock"
 socket: { mode: 0660, group: postfix }
+control: unix:/run/millrace/control.sock
 defaults:
   timeout: 1.5s
   on_failure: accept
@@ -66,6 +73,7 @@ limits:
   headers: 256KiB
   body: 25MiB
   recipients: 1000
+spool: { memory: 1MiB, folder: ./spool, over: reject }
 filters:
   - use: bundled:footer
     options: { text: "--\\nConfidential", deep: [1, { a: true }] }
@@ -93,6 +101,7 @@ log: { format: json, level: debug }
       { kind: "unix", path: "/run/millrace/millrace.sock" },
     ],
     socket: { mode: 0o660, group: "postfix" },
+    control: { kind: "unix", path: "/run/millrace/control.sock" },
     limits: {
       connections: 200,
       idle: 600_000,
@@ -102,6 +111,7 @@ log: { format: json, level: debug }
       body: 26_214_400,
       recipients: 1000,
     },
+    spool: { memory: 1024 ** 2, folder: "./spool", over: "reject" },
     filters: [
       {
         ...DEFAULTS,
@@ -119,6 +129,7 @@ log: { format: json, level: debug }
         onFailure: { ...uniformPolicy("reject") },
       },
       {
+        ...DEFAULTS,
         use: { kind: "url", url: "https://filters.example/greylist@2/mod.ts" },
         name: "greylist",
         options: {},
@@ -165,12 +176,10 @@ Deno.test("parseConfig() reads a file mode as chmod does, however it is written"
 });
 
 Deno.test("parseConfig() takes sections without entries as left out", () => {
-  const text = `${LEAST}socket:\ndefaults:\n  # timeout: 10s\nlimits:\nlog:\n`;
+  const text = `${LEAST}socket:\ndefaults:\n  # timeout: 10s\nlimits:\nspool:\nlog:\n`;
   assert.deepEqual(config(text), config(LEAST));
-  assert.deepEqual(
-    config("listen: unix:/m.sock\nfilters:\n- use: ./a.ts\n  options:\n").filters[0].options,
-    {},
-  );
+  const [link] = config("listen: unix:/m.sock\nfilters:\n- use: ./a.ts\n  options:\n").filters;
+  assert.deepEqual(link.kind === "filter" && link.options, {});
 });
 
 /** One line of YAML put below a configuration that is right, and what is said about it. */
@@ -178,7 +187,7 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ["limts: {}", '3:1: unknown key "limts"; did you mean limits?'],
   [
     "zebra: 1",
-    '3:1: unknown key "zebra"; allowed here: listen, socket, defaults, limits, filters, cache, lock, jsr, log',
+    '3:1: unknown key "zebra"; allowed here: listen, socket, control, defaults, limits, spool, filters, cache, lock, jsr, log',
   ],
   ["defaults: { on-failure: accept }", '3:13: defaults: unknown key "on-failure"; did you mean on_failure?'],
   [
@@ -225,6 +234,28 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ["limits: { recipients: lots }", '3:23: limits.recipients: "lots" is not a whole number from 1 to 1000000'],
   ["limits: [1]", "3:9: limits: a list found, expected a map"],
   ["socket: { group: [mail] }", "3:18: socket.group: a list is not a group: write its name or number"],
+  ["spool: { memory: 1KiB }", "3:18: spool.memory: out of bounds: allowed are 64KiB to 4GiB"],
+  [
+    "spool: { memory: 64 }",
+    "3:18: spool.memory: 64 is not a size: write a number and B, KiB, MiB or GiB; did you mean 64B?",
+  ],
+  ["spool: { folder: [a] }", "3:18: spool.folder: a list is not a folder: write a path"],
+  ["spool: { over: accept }", '3:16: spool.over: "accept" is not one of tempfail, reject'],
+  ["spool: { dir: /tmp }", '3:10: spool: unknown key "dir"; allowed here: memory, folder, over'],
+  [
+    "control: 8892",
+    '3:10: control: 8892 is not a control socket: write "unix:/PATH", for example "unix:/run/millrace/control.sock"',
+  ],
+  [
+    "control: inet:8892@127.0.0.1",
+    '3:10: control: "inet:8892@127.0.0.1" is no Unix socket: whoever reaches the control socket may reload, and only a ' +
+    'file has an owner and a mode; write "unix:/PATH"',
+  ],
+  [
+    "control: unix:control.sock",
+    '3:10: control: Cannot read the socket address "unix:control.sock": the path is relative; write unix: and the whole ' +
+    "path from /, such as unix:/run/control.sock",
+  ],
   ["log: ~", ""],
   ["log: text", '3:6: log: "text" found, expected a map'],
 ];

@@ -1,10 +1,11 @@
 /**
- * `use:`: where a filter module is.
+ * `use:`: where a filter module is; and how links are called that have no name.
  *
  * @module
  */
 import { nearest } from "../text/nearest.ts";
 import { show } from "../text/show.ts";
+import type { Address } from "../transport/address.ts";
 
 /** Where a filter module is. */
 export type FilterUse =
@@ -135,6 +136,13 @@ export function nameOf(use: FilterUse): string {
       return pathname === "/" ? fitting(hostname) : nameOfPath(pathname);
     }
   }
+}
+
+/** The name of an upstream milter that was given none: `127.0.0.1_8891`, `opendkim.sock`. */
+export function nameOfUpstream(address: Address): string {
+  return address.kind === "unix"
+    ? fitting(address.path.split("/").at(-1)!)
+    : fitting(`${address.host}_${address.port}`);
 }
 
 function nameOfPath(path: string): string {

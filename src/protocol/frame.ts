@@ -28,6 +28,15 @@ export interface Frame {
   readonly end: number;
 }
 
+/** The complete frames that follow one another in `bytes`, without copying them. */
+export function* framesIn(bytes: Uint8Array): Iterable<Frame> {
+  for (let at = 0; at + 5 <= bytes.length;) {
+    const length = (bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3]) >>> 0;
+    yield { code: bytes[at + 4], bytes, start: at + 5, end: at + 4 + length };
+    at += 4 + length;
+  }
+}
+
 /** Cuts bytes into frames. After `next()` gave true, `code`, `bytes`, `start` and `end` describe the frame. */
 export class FrameReader implements Frame {
   /** Command or reply byte of the current frame. */

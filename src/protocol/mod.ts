@@ -14,7 +14,7 @@ export {
 } from "./command.ts";
 export { ProtocolError, type ProtocolErrorCode } from "./errors.ts";
 export { foreignProtocol } from "./foreign.ts";
-export { DEFAULT_FRAME_LIMIT, type Frame, FrameReader, FrameWriter } from "./frame.ts";
+export { DEFAULT_FRAME_LIMIT, type Frame, FrameReader, framesIn, FrameWriter } from "./frame.ts";
 export { MacroStore } from "./macros.ts";
 export {
   agree,

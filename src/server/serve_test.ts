@@ -130,7 +130,7 @@ Deno.test("the limit of connections: one more is closed at once, one log line a 
     await assert.rejects(MtaClient.connect(server.connect()), { name: "MtaClientError", kind: "closed" });
   }
   assert.deepEqual(server.events.filter((event) => event.startsWith("warn")), [
-    "warn Refusing connections: 2 are open, the limit (limits.connections)",
+    "warn Refusing connections: 2 are open, the limit is 2 (limits.connections)",
   ]);
   await first.quit();
   await server.logged("Accepting connections again; 3 were refused");

@@ -62,6 +62,13 @@ const COMMANDS: ReadonlyMap<number, number> = new Map([
   [SMFIM.EOH, SMFIC.EOH],
 ]);
 
+/** The macros that Postfix or Sendmail send at a stage (SMFIM_ number) unless they are asked for others. */
+export function defaultMacros(stage: number): readonly string[] {
+  const code = COMMANDS.get(stage);
+  if (code === undefined) return [];
+  return [...new Set([...POSTFIX.get(code) ?? [], ...SENDMAIL.get(code) ?? []])];
+}
+
 /** Sendmail reads no more names of one list. */
 const SENDMAIL_MOST = 50;
 

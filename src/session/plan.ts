@@ -35,6 +35,8 @@ export interface SessionHost {
   mail(report: MailReport): void;
   /** The filter failed; `cause` is what it threw, if it did. */
   failure(failure: Failure, cause?: unknown): void;
+  /** A link that is only tried out has looked at a mail. Without it, that is logged. */
+  shadow?(report: LinkReport): void;
 }
 
 /** What became of one mail, or of a connection that was refused before any. */
@@ -55,6 +57,35 @@ export interface MailReport {
   readonly reply: string | undefined;
   readonly edits: number;
   /** From the mail's first command to its end, milliseconds. */
+  readonly ms: number;
+  readonly failure: Failure | undefined;
+  /** In a chain of several links: what each did, in order. */
+  readonly links?: readonly LinkReport[];
+  /** In a chain of several links: why the answer is what it is, in words. */
+  readonly why?: string;
+}
+
+/** What one link of a chain did with one mail. */
+export interface LinkReport {
+  readonly link: string;
+  /** `shadow`: it was only asked what it would do; its answer follows in a record of its own. */
+  readonly mode: "enforce" | "shadow";
+  /**
+   * `unconcerned`: its condition or share left it out. `waiting`: another link, or the client, ended the mail before
+   * its turn. `working`: the mail ended while it had not said its last word. `answered`: it has.
+   */
+  readonly part: "unconcerned" | "waiting" | "working" | "answered";
+  /** Why it was left out; undefined if it was not. */
+  readonly reason: string | undefined;
+  /** The hook of its last word; undefined without one. */
+  readonly stage: string | undefined;
+  /** Its last word; `none` without one. */
+  readonly verdict: Verdict["kind"] | "none";
+  readonly reply: string | undefined;
+  /** Recipients that it refused. */
+  readonly refused: number;
+  readonly edits: number;
+  /** Time that the mail spent in it, ms. */
   readonly ms: number;
   readonly failure: Failure | undefined;
 }

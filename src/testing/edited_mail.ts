@@ -126,14 +126,14 @@ function changeHeader(
 ): void {
   const wanted = decoder.decode(name);
   const nth = Math.max(1, index);
-  const found =
-    slots.filter((slot) => isNamed(slot, wanted) && (dialect === "sendmail" || !slot.deleted))[nth - 1];
+  const found = slots.filter((slot) => isNamed(slot, wanted))[nth - 1];
   if (found === undefined) {
     if (value.length > 0) addHeader(slots, fieldOf(name, value), dialect);
     return;
   }
   const at = slots.indexOf(found);
-  if (value.length === 0) slots[at] = { field: found.field, deleted: true };
+  if (value.length === 0 && dialect === "postfix") slots.splice(at, 1);
+  else if (value.length === 0) slots[at] = { field: found.field, deleted: true };
   else slots[at] = { field: fieldOf(dialect === "postfix" ? name : found.field!.rawName, value) };
 }
 

@@ -3,14 +3,16 @@
  *
  * @module
  */
-import type { Link, LinkSession } from "../chain/link.ts";
+import type { Chain } from "../chain/chain.ts";
+import type { Session } from "../chain/session.ts";
+import { SoloSession } from "../chain/solo_session.ts";
 import type { Filter, Log, Verdict } from "../filter/mod.ts";
 import { type Agreement, FrameReader, FrameWriter, type Reply } from "../protocol/mod.ts";
 import { FilterSession } from "../session/filter_session.ts";
 import { bareMacroName } from "../session/mta_macros.ts";
 import { MtaSession } from "../session/mta_session.ts";
 import { COMMAND_CODES, type MtaAnswer, type MtaCommand } from "../session/mta_types.ts";
-import type { FilterPlan, MailLimits, MailReport, SessionHost } from "../session/plan.ts";
+import type { FilterPlan, LinkReport, MailLimits, MailReport, SessionHost } from "../session/plan.ts";
 import { type Failure, type FailurePolicy, uniformPolicy } from "../session/policy.ts";
 import type { Dialect, EditedMail } from "./edited_mail.ts";
 import { type Carrier, connectCommand, transmit } from "./mta_mail.ts";
@@ -80,26 +82,34 @@ export async function runFilter(
   const { policy } = options;
   const name = filter.name ?? "filter";
   const plan: FilterPlan = { name, filter, policy: policy ?? uniformPolicy(), limits: LIMITS };
-  const wire = new Wire((host) => new FilterSession(plan, host, false), mail, {
-    ...options,
-    strict: policy === undefined,
-    timeout: undefined,
-  });
-  return await run(wire, mail);
+  const open = (host: SessionHost) =>
+    new SoloSession(new FilterSession(plan, host, false), Infinity, host.now);
+  return await run(new Wire(open, mail, { ...options, strict: policy === undefined }), mail);
 }
 
-/** How to run a link. */
-export interface RunLinkOptions extends Omit<RunOptions, "policy"> {
-  /** Time for one hook, ms; a filter in this isolate that never awaits is not stopped. */
-  readonly timeout: number;
+/** What a chain did. */
+export interface ChainRun extends FilterRun {
+  /** The record of the mail, or of the connection that was refused before any. */
+  readonly report: MailReport | undefined;
+  /** What links that are only tried out would have done. */
+  readonly shadows: readonly LinkReport[];
 }
 
 /**
- * Runs one mail through a link as {@linkcode runFilter} does through a filter. Failures go by the link's own policy.
+ * Runs one mail through a chain as {@linkcode runFilter} does through a filter. Failures go by the links' own policies.
  */
-export async function runLink(link: Link, mail: TestMail, options: RunLinkOptions): Promise<FilterRun> {
-  const wire = new Wire((host) => link.open(host, false), mail, { ...options, strict: false });
-  return await run(wire, mail);
+export async function runChain(
+  chain: Chain,
+  mail: TestMail,
+  options: Omit<RunOptions, "policy"> = {},
+): Promise<ChainRun> {
+  const wire = new Wire((host) => chain.open(host, false), mail, { ...options, strict: false });
+  const outcome = await run(wire, mail);
+  while (chain.busy) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    chain.tick(performance.now());
+  }
+  return { ...outcome, report: wire.report, shadows: wire.shadows };
 }
 
 async function run(wire: Wire, mail: TestMail): Promise<FilterRun> {
@@ -117,7 +127,6 @@ async function run(wire: Wire, mail: TestMail): Promise<FilterRun> {
 interface WireOptions extends Pick<RunOptions, "dialect" | "version" | "log"> {
   /** Throw what a hook threw. */
   readonly strict: boolean;
-  readonly timeout: number | undefined;
 }
 
 /** The MTA's session and the filter's session, frame by frame, with nothing between them. */
@@ -126,18 +135,18 @@ class Wire implements Carrier {
   failure: Failure | undefined;
   ended: MtaAnswer | undefined;
   readonly #mta: MtaSession;
-  readonly #session: LinkSession;
-  readonly #timeout: number | undefined;
+  readonly #session: Session;
   readonly #commands = new FrameReader();
   readonly #replies = new FrameReader();
   readonly #toFilter = new FrameWriter();
   readonly #toMta = new FrameWriter();
   readonly #strict: boolean;
-  #report: MailReport | undefined;
+  report: MailReport | undefined;
+  readonly shadows: LinkReport[] = [];
   #thrown: { readonly cause: unknown } | undefined;
 
-  constructor(open: (host: SessionHost) => LinkSession, mail: TestMail, options: WireOptions) {
-    const { dialect = "postfix", version = 6, strict, timeout, log = QUIET } = options;
+  constructor(open: (host: SessionHost) => Session, mail: TestMail, options: WireOptions) {
+    const { dialect = "postfix", version = 6, strict, log = QUIET } = options;
     const macros = new Map(
       Object.entries(mail.macros ?? { i: "TEST" }).map(([name, value]) => [bareMacroName(name), value]),
     );
@@ -145,7 +154,6 @@ class Wire implements Carrier {
     const names = [...macros.keys()].map((name) => name.length === 1 ? name : `{${name}}`);
     this.dialect = dialect;
     this.#strict = strict;
-    this.#timeout = timeout;
     this.#mta = new MtaSession({
       dialect,
       version,
@@ -155,7 +163,8 @@ class Wire implements Carrier {
     this.#session = open({
       now: () => performance.now(),
       log,
-      mail: (report) => this.#report = report,
+      mail: (report) => this.report = report,
+      shadow: (report) => void this.shadows.push(report),
       failure: (failure, cause) => {
         this.failure ??= failure;
         this.#thrown ??= {
@@ -176,7 +185,7 @@ class Wire implements Carrier {
 
   /** The filter's own verdict: at the end of a mail accept goes over the wire as continue. */
   verdictOf(verdict: Verdict["kind"]): Verdict["kind"] {
-    return verdict === "continue" && this.#report?.verdict === "accept" ? "accept" : verdict;
+    return verdict === "continue" && this.report?.verdict === "accept" ? "accept" : verdict;
   }
 
   async start(): Promise<void> {
@@ -198,14 +207,16 @@ class Wire implements Carrier {
 
   /** Waits for an answer; after the deadline the policy gives it. */
   async #inTime(pending: Promise<void>): Promise<void> {
-    const ms = this.#timeout;
-    if (ms === undefined) return await pending;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<true>((resolve) => timer = setTimeout(() => resolve(true), ms));
-    try {
-      if (await Promise.race([pending, late])) await this.#session.expire(this.#toMta, ms);
-    } finally {
+    for (let work: Promise<void> | undefined = pending; work !== undefined;) {
+      const ms = this.#session.deadline - performance.now();
+      if (ms === Infinity) return await work;
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<true>((resolve) => timer = setTimeout(() => resolve(true), Math.max(0, ms)));
+      const over = await Promise.race([work, late]);
       clearTimeout(timer);
+      // A link that has answered meanwhile may have given way to the next, with a deadline of its own.
+      if (over !== true) return;
+      if (performance.now() >= this.#session.deadline) work = this.#session.expire(this.#toMta);
     }
   }
 

@@ -15,12 +15,12 @@
  * @module
  */
 import { acceptLoop, wait } from "./accept_loop.ts";
-import { type Address, AddressError, formatAddress, type InetAddress } from "./address.ts";
+import { type Address, formatAddress, type InetAddress } from "./address.ts";
 import { DenoConnection } from "./deno_connection.ts";
 import { directoryOf, explainDial, explainListen, netFlag } from "./deno_explain.ts";
 import { birthplace, makeSocketFile } from "./deno_socket_file.ts";
+import { refuseListenOnly } from "./dialable.ts";
 import { messageOf, TransportError } from "./errors.ts";
-import { sendmailSpelling } from "./mta_spelling.ts";
 import type { Connection, Listener } from "./types.ts";
 
 /** How to listen. */
@@ -244,17 +244,4 @@ async function connect(address: Address, signal: AbortSignal): Promise<Deno.Conn
 function withLoopback(address: InetAddress): InetAddress {
   if (address.host.toLowerCase() !== "localhost") return address;
   return { ...address, host: address.family === 4 ? "127.0.0.1" : "::1" };
-}
-
-function refuseListenOnly(address: Address): void {
-  if (address.kind === "unix") return;
-  if (address.port === 0) {
-    throw new AddressError(`Cannot connect to ${formatAddress(address)}: port 0 is only for listening`);
-  }
-  if (address.host === "0.0.0.0" || address.host === "::") {
-    const suggestion = sendmailSpelling(address);
-    const message = `Cannot connect to ${formatAddress(address)}: that is all addresses of a machine, for ` +
-      `listening only; write ${suggestion}`;
-    throw new AddressError(message, suggestion);
-  }
 }

@@ -40,6 +40,9 @@ export async function run(
 
 /** A running `serve`. Disposing ends it with SIGTERM and waits. */
 export interface Program extends AsyncDisposable {
+  readonly pid: number;
+  /** Has it read its configuration anew. */
+  hangUp(): void;
   /** What it wrote to standard error so far. */
   log(): string;
   /** Resolves once the text is in the log; rejects if the process ends without it, or is stuck. */
@@ -80,6 +83,8 @@ export function start(made: Deno.Command): Program {
     return await done;
   };
   return {
+    pid: child.pid,
+    hangUp: () => child.kill("SIGHUP"),
     log: () => text,
     until: (wanted) =>
       new Promise((resolve, reject) => {

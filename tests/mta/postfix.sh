@@ -75,6 +75,7 @@ qmgr      unix  n - n 300 1 qmgr
 rewrite   unix  - - n -   - trivial-rewrite
 bounce    unix  - - n -   0 bounce
 defer     unix  - - n -   0 bounce
+tlsmgr    unix  - - n 1000? 1 tlsmgr
 trace     unix  - - n -   0 bounce
 verify    unix  - - n -   1 verify
 flush     unix  n - n 1000? 0 flush

@@ -78,7 +78,7 @@ export function dotStuffed(message: string | Uint8Array): Uint8Array<ArrayBuffer
 
 /** One SMTP connection. Made by {@linkcode SmtpClient.connect}. */
 export class SmtpClient implements AsyncDisposable {
-  readonly #connection: Deno.TcpConn;
+  #connection: Deno.TcpConn | Deno.TlsConn;
   readonly #signal: AbortSignal | undefined;
   readonly #timeout: number;
   #greeting: Reply = { code: 0, lines: [], raw: "" };
@@ -120,6 +120,18 @@ export class SmtpClient implements AsyncDisposable {
     return this.#within(`the reply to ${what}`, async () => {
       for (let at = 0; at < bytes.length;) at += await this.#connection.write(bytes.subarray(at));
       return await this.#reply();
+    });
+  }
+
+  /** STARTTLS, and the handshake if the server wants it (RFC 3207). The certificate has to be for `hostname`. */
+  async startTls(hostname: string, caCerts: string[]): Promise<Reply> {
+    const reply = await this.command("STARTTLS");
+    if (reply.code !== 220) return reply;
+    return await this.#within("the TLS handshake", async () => {
+      const secure = await Deno.startTls(this.#connection as Deno.TcpConn, { hostname, caCerts });
+      this.#connection = secure;
+      await secure.handshake();
+      return reply;
     });
   }
 

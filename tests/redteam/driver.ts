@@ -39,7 +39,7 @@ export class Driver {
   readonly #deadline: number;
 
   /** @param deadline Of each command, ms. */
-  constructor(link: Link, deadline = 10_000, answerData = false) {
+  constructor(link: Pick<Link, "open">, deadline = 10_000, answerData = false) {
     this.notes = new Notes();
     this.session = link.open(this.notes, answerData);
     this.#deadline = deadline;

@@ -6,19 +6,21 @@
 import { HOOKS } from "../../session/filter_check.ts";
 import { policyText } from "../../session/policy.ts";
 import { type Permissions, type Right, RIGHTS } from "../../config/permissions.ts";
+import type { LinkConfig, UpstreamConfig } from "../../config/schema.ts";
 import { useText } from "../../config/use.ts";
+import { conditionText } from "../../conditions/mod.ts";
 import { printable } from "../../text/show.ts";
-import { formatDuration } from "../../config/units.ts";
+import { formatDuration } from "../../text/units.ts";
 import type { EditName, WishedPermissions } from "../../filter/mod.ts";
 import { editsOf, STAGES, wantsOf } from "../../session/wants.ts";
 import { formatAddress } from "../../transport/address.ts";
 import { table } from "../args.ts";
 import type { Command } from "../command.ts";
 import { CONFIG_OPTION, type ReadConfig, readConfig } from "../load_config.ts";
-import { openFilters } from "../open_filters.ts";
+import { type OpenFilters, openFilters } from "../open_filters.ts";
 import { directEvents, directLog } from "../log.ts";
 import type { OpenFilter } from "../open_filter.ts";
-import { onlyFilter, postfixLine, sendmailLine } from "../setup.ts";
+import { postfixLine, sendmailLine } from "../setup.ts";
 
 /** The command. */
 export const command: Command = {
@@ -36,9 +38,8 @@ export const command: Command = {
       log: (name) => directLog(io.stderr, name),
       event: directEvents(io.stderr),
     });
-    const report = reportOf(read, open.filters);
+    const report = reportOf(read, open);
     io.stdout.write(given.has("json") ? `${JSON.stringify(report, null, 2)}\n` : textOf(report));
-    onlyFilter(open.filters);
     return 0;
   },
 };
@@ -50,9 +51,30 @@ interface ListenReport {
   readonly sendmail: string;
 }
 
-/** What one filter wants, in the words of the filter API. */
-interface FilterReport {
+/** What is said of every link. */
+interface LinkReport {
   readonly name: string;
+  /** Milliseconds for one hook, or one reply. */
+  readonly timeout: number;
+  readonly onFailure: string;
+  /** The condition in words; undefined if all mails go through it. */
+  readonly when: string | undefined;
+  readonly mode: LinkConfig["mode"];
+  /** The share of these mails, over 0 up to 1. */
+  readonly canary: number;
+}
+
+/** A milter that runs elsewhere. */
+interface UpstreamReport extends LinkReport {
+  readonly kind: "upstream";
+  readonly upstream: string;
+  /** Milliseconds to connect. */
+  readonly connectTimeout: number;
+}
+
+/** What one filter wants, in the words of the filter API. */
+interface FilterReport extends LinkReport {
+  readonly kind: "filter";
   readonly use: string;
   readonly hooks: readonly string[];
   /** Stages that the MTA sends and waits for an answer to. */
@@ -66,9 +88,6 @@ interface FilterReport {
   readonly macros: Readonly<Record<string, readonly string[]>> | undefined;
   /** True if a `negotiate` hook may decide otherwise for a connection. */
   readonly negotiates: boolean;
-  /** Milliseconds for one hook. */
-  readonly timeout: number;
-  readonly onFailure: string;
   readonly isolation: string;
   /** What the module says of itself. */
   readonly manifest: { readonly name: string; readonly version: string } | undefined;
@@ -87,10 +106,11 @@ interface PermissionReport {
 interface CheckReport {
   readonly file: string;
   readonly listen: readonly ListenReport[];
-  readonly filters: readonly FilterReport[];
+  /** Filters and upstream milters, in the order of the configuration. */
+  readonly filters: readonly (FilterReport | UpstreamReport)[];
 }
 
-function reportOf({ file, config }: ReadConfig, open: readonly OpenFilter[]): CheckReport {
+function reportOf({ file, config }: ReadConfig, open: OpenFilters): CheckReport {
   const overTcp = config.listen.some(({ kind }) => kind === "inet");
   return {
     file,
@@ -99,8 +119,28 @@ function reportOf({ file, config }: ReadConfig, open: readonly OpenFilter[]): Ch
       postfix: postfixLine(address),
       sendmail: sendmailLine(address),
     })),
-    filters: open.map((filter) => filterReport(filter, overTcp)),
+    filters: config.filters.map((link) =>
+      link.kind === "upstream"
+        ? upstreamReport(link)
+        : filterReport(open.filters.find(({ config }) => config === link)!, overTcp)
+    ),
   };
+}
+
+function linkReport({ name, timeout, onFailure, when, mode, canary }: LinkConfig): LinkReport {
+  return {
+    name,
+    timeout,
+    onFailure: policyText(onFailure),
+    when: when && conditionText(when),
+    mode,
+    canary,
+  };
+}
+
+function upstreamReport(config: UpstreamConfig): UpstreamReport {
+  const { upstream, connectTimeout } = config;
+  return { kind: "upstream", ...linkReport(config), upstream: formatAddress(upstream), connectTimeout };
 }
 
 function filterReport({ config, filter, manifest }: OpenFilter, overTcp: boolean): FilterReport {
@@ -111,7 +151,8 @@ function filterReport({ config, filter, manifest }: OpenFilter, overTcp: boolean
   }));
   const named = (how: string) => stages.filter((stage) => stage.how === how).map(({ hook }) => hook);
   return {
-    name: config.name,
+    kind: "filter",
+    ...linkReport(config),
     use: useText(config.use),
     hooks: HOOKS.filter((hook) => filter[hook] !== undefined),
     answered: [...named("answered"), "endOfMessage"],
@@ -120,8 +161,6 @@ function filterReport({ config, filter, manifest }: OpenFilter, overTcp: boolean
     edits: editsOf(filter),
     macros: filter.macros as Readonly<Record<string, readonly string[]>> | undefined,
     negotiates: filter.negotiate !== undefined,
-    timeout: config.timeout,
-    onFailure: policyText(config.onFailure),
     isolation: config.isolation,
     manifest: manifest && { name: manifest.name, version: manifest.version },
     permissions: config.isolation === "none"
@@ -151,8 +190,26 @@ function textOf({ file, listen, filters }: CheckReport): string {
       `listen ${address}\n${table([["Postfix, main.cf", postfix], ["Sendmail, sendmail.mc", sendmail]])}`,
     );
   }
-  for (const filter of filters) blocks.push(filterText(filter));
+  for (const link of filters) blocks.push(link.kind === "upstream" ? upstreamText(link) : filterText(link));
   return blocks.join("\n");
+}
+
+function upstreamText(upstream: UpstreamReport): string {
+  return `upstream ${upstream.name} (${printable(upstream.upstream)})\n` + table([
+    ["connects within", formatDuration(upstream.connectTimeout)],
+    ["one reply may take", formatDuration(upstream.timeout)],
+    ["if it fails", upstream.onFailure],
+    ...concernText(upstream),
+  ]);
+}
+
+/** Which mails a link gets and what its words are worth, where that is not the usual. */
+function concernText({ when, mode, canary }: LinkReport): (readonly [string, string])[] {
+  return [
+    ...(when === undefined ? [] : [["only mails with", when] as const]),
+    ...(canary === 1 ? [] : [["share of them", `${Number((canary * 100).toFixed(3))}%`] as const]),
+    ...(mode === "enforce" ? [] : [["mode", "shadow: what it would do is only logged"] as const]),
+  ];
 }
 
 function filterText(filter: FilterReport): string {
@@ -169,6 +226,7 @@ function filterText(filter: FilterReport): string {
     ["macros", printable(macros.join("; ")) || "as the MTA is configured"],
     ["one hook may take", formatDuration(filter.timeout)],
     ["if it fails", filter.onFailure],
+    ...concernText(filter),
     ["runs in", filter.isolation === "none" ? "the program itself, with all its rights" : "a sandbox"],
     ...(filter.permissions ?? []).map((entry) => ["right", permissionText(entry)] as const),
     ...(filter.negotiates ? [["negotiate", "its hook may change this for a connection"] as const] : []),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { DEFAULT_LIMITS } from "../../server/limits.ts";
 import { parseConfig } from "../../config/parse.ts";
-import { formatDuration, formatSize } from "../../config/units.ts";
+import { formatDuration, formatSize } from "../../text/units.ts";
 import { readArgs } from "../args.ts";
 import { CommandError } from "../command.ts";
 import { type TestIo, testIo, type TestIoOptions } from "../test_io.ts";
@@ -103,6 +103,72 @@ Deno.test("check shows several filters, and says that this version runs one", as
   });
 });
 
+const CHAIN = `listen: unix:/run/m.sock
+filters:
+- use: bundled:rules
+  options: { rules: [{ add_header: { name: X-A, value: b } }] }
+  when: { client: 192.0.2.0/24, not: { authenticated: true } }
+  canary: 33.3%
+- upstream: unix:/run/opendkim/opendkim.sock
+- upstream: inet6:11332@[2001:db8::7]
+  name: spam
+  connect_timeout: 500ms
+  timeout: 30s
+  mode: shadow
+  when: { size: { under: 1MiB } }
+  on_failure: { unavailable: accept }
+`;
+
+Deno.test("check shows upstream milters between the filters, and which mails go through what", async () => {
+  const shown = async (...args: readonly string[]): Promise<string> => {
+    const io = testIo({ files: { "s.yaml": CHAIN } });
+    const run = command.run(readArgs(command.spec, ["-c", "s.yaml", ...args]), io);
+    await assert.rejects(
+      run,
+      (error) =>
+        error instanceof CommandError && /3 filters \(rules, opendkim\.sock, spam\)/.test(error.message),
+    );
+    return io.out();
+  };
+  const text = await shown();
+  assert.match(
+    text,
+    /^ {2}only mails with +client in 192\.0\.2\.0\/24 and not authenticated\n {2}share of them +33\.3%$/m,
+  );
+  assert.equal(
+    text.slice(text.indexOf("upstream ")),
+    `upstream opendkim.sock (unix:/run/opendkim/opendkim.sock)
+  connects within     5s
+  one reply may take  10s
+  if it fails         tempfail
+
+upstream spam (inet6:11332@[2001:db8::7])
+  connects within     500ms
+  one reply may take  30s
+  if it fails         unavailable: accept, otherwise tempfail
+  only mails with     size under 1MiB
+  mode                shadow: what it would do is only logged
+`,
+  );
+  const { filters } = JSON.parse(await shown("--json"));
+  assert.deepEqual(filters.map(({ kind, name }: Record<string, string>) => [kind, name]), [
+    ["filter", "rules"],
+    ["upstream", "opendkim.sock"],
+    ["upstream", "spam"],
+  ]);
+  assert.deepEqual(filters[2], {
+    kind: "upstream",
+    name: "spam",
+    timeout: 30_000,
+    onFailure: "unavailable: accept, otherwise tempfail",
+    when: "size under 1MiB",
+    mode: "shadow",
+    canary: 1,
+    upstream: "inet6:11332@[2001:db8::7]",
+    connectTimeout: 500,
+  });
+});
+
 Deno.test("check says when the configuration cannot be read", async () => {
   await assert.rejects(check(["-c", "/nowhere/m.yaml"]), {
     message: 'Cannot read the configuration "/nowhere/m.yaml": there is no such file',
@@ -136,18 +202,21 @@ function* samples(text: string): Generator<string> {
 Deno.test("the samples in the default configuration are right", async () => {
   const text = await Deno.readTextFile(new URL("millrace.yaml", DEPLOY));
   const configs = [...samples(text)];
-  assert.equal(configs.length, 5);
+  assert.equal(configs.length, 7);
   const filters: string[] = [];
   for (const sample of configs) {
     const config = parseConfig(sample, { file: "sample" });
     assert.equal(config.listen.length, 2);
     assert.deepEqual(config.socket, { mode: 0o660, group: "postfix" });
-    filters.push(config.filters[0].name);
-    if (config.filters[0].use.kind === "bundled") {
+    assert.deepEqual(config.control, { kind: "unix", path: "/run/millrace/control.sock" });
+    assert.equal(config.spool.folder, "/var/spool/millrace");
+    const [link] = config.filters;
+    filters.push(link.name);
+    if (link.kind === "filter" && link.use.kind === "bundled") {
       assert.equal((await check(["-c", "s.yaml"], { files: { "s.yaml": sample } })).code, 0, sample);
     }
   }
-  assert.deepEqual(filters, ["rules", "rules", "footer", "my_filter", "greylist"]);
+  assert.deepEqual(filters, ["rules", "rules", "footer", "my_filter", "greylist", "rspamd", "new_filter"]);
 });
 
 Deno.test("the default configuration gives the defaults as they are", async () => {
@@ -158,6 +227,11 @@ Deno.test("the default configuration gives the defaults as they are", async () =
       `#limits: { connections: ${connections}, drain: ${formatDuration(drain)}, body: ${formatSize(body)} }`,
     ),
     "deploy/millrace.yaml shows other limits than src/server/limits.ts has",
+  );
+  const { memory, over } = parseConfig(text, { file: "default" }).spool;
+  assert.ok(
+    text.includes(`#spool: { memory: ${formatSize(memory)}, folder: /var/spool/millrace, over: ${over} }`),
+    "deploy/millrace.yaml shows another spool than src/config/schema.ts has",
   );
 });
 

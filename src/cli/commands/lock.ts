@@ -46,9 +46,10 @@ async function lock(read: ReadConfig, checkOnly: boolean, io: Io): Promise<numbe
   const before = await readLock(denoFiles, path) ?? EMPTY_LOCK;
   const pinned = new Map<string, NewlyLocked>();
   for (const filter of read.config.filters) {
+    if (!isPinned(filter)) continue;
     const use = useText(filter.use);
     // The same module may serve under two names.
-    if (!isPinned(filter) || pinned.has(use)) continue;
+    if (pinned.has(use)) continue;
     pinned.set(use, await lockOne(filter, read, io));
   }
   const filters: Record<string, LockedFilter> = {};

@@ -215,3 +215,23 @@ export default { message() {} };`,
   assert.equal((await here.run(lock)).code, 0);
   assert.match((await here.run(check)).err, /its function failed: Requires read access to "\/etc\/hostname"/);
 });
+
+Deno.test("lock passes over milters that run elsewhere", async () => {
+  await using here = await place();
+  const { origin, modules } = here;
+  modules.set("/mod.ts", "export default { helo() {} };\n");
+  await here.configure(
+    "upstream: unix:/run/opendkim.sock",
+    `use: ${origin}/mod.ts`,
+    "upstream: inet:11332@127.0.0.1",
+  );
+  const { code, out, err } = await here.run(lock);
+  assert.deepEqual([code, err], [0, ""]);
+  assert.match(out, /: written, 1 filter pinned\.$/m);
+  const { filters } = JSON.parse(await Deno.readTextFile(`${here.folder}/millrace.lock`));
+  assert.deepEqual(Object.keys(filters), [`${origin}/mod.ts`]);
+  // A milter that runs elsewhere must not be left out unseen either.
+  const checked = await here.run(check);
+  assert.equal(checked.code, 2);
+  assert.match(checked.err, /^Cannot run 3 filters \(mod, opendkim\.sock, 127\.0\.0\.1_11332\)/);
+});

@@ -4,7 +4,7 @@
  * @module
  */
 import { printable } from "../../text/show.ts";
-import { parseDuration } from "../../config/units.ts";
+import { parseDuration } from "../../text/units.ts";
 import { MAX_VERSION, MIN_VERSION, SMFIC } from "../../protocol/mod.ts";
 import { parseMail, renderMail } from "../../testing/eml.ts";
 import { MtaClient } from "../../testing/mta_client.ts";

@@ -5,15 +5,17 @@
  */
 import { printable } from "../../text/show.ts";
 import type { Reply } from "../../protocol/mod.ts";
+import type { LinkReport } from "../../session/plan.ts";
 import { parseMail, renderMail } from "../../testing/eml.ts";
-import { type FilterRun, runLink } from "../../testing/run_filter.ts";
+import { type ChainRun, runChain } from "../../testing/run_filter.ts";
 import type { Command } from "../command.ts";
 import { dialectOf, ENVELOPE_OPTIONS, envelopeOf, readMail } from "../envelope_args.ts";
 import { CONFIG_OPTION, readConfig } from "../load_config.ts";
 import { openFilters } from "../open_filters.ts";
-import { directEvents, directLog } from "../log.ts";
+import { directChainLog, directEvents, directLog } from "../log.ts";
 import { colorDiff, mailDiff } from "../mail_diff.ts";
-import { onlyFilter } from "../setup.ts";
+import { chainOf } from "../chain_of.ts";
+import { explanation } from "../explain.ts";
 
 /** The command. */
 export const command: Command = {
@@ -30,6 +32,10 @@ export const command: Command = {
         value: "NAME",
         summary: "Mail server whose rules place edits: postfix (default) or sendmail",
       },
+      {
+        name: "explain",
+        summary: "Show what each link did, how long it took, and why the answer is what it is",
+      },
       { name: "json", summary: "Print the results as JSON" },
     ],
     notes: `MAIL.eml is a mail as a file, with CRLF or LF line ends; - is standard input.
@@ -42,17 +48,18 @@ Exit codes: 0 every mail got a verdict, 1 a filter failed or a file could not be
     await using open = await openFilters(read, {
       log: (name) => directLog(io.stderr, name),
       event: directEvents(io.stderr),
-    }, "as-it-is");
-    const { link, config } = onlyFilter(open.filters);
-    const log = directLog(io.stderr, config.name);
+    }, { files: "as-it-is" });
+    const chain = await chainOf(open.links, read);
+    const log = directChainLog(io.stderr);
     const results: TryResult[] = [];
     for (const file of given.operands) {
       const message = await readMail(file, io);
-      const { timeout } = config;
-      const run = await runLink(link, { ...envelope, message }, { dialect, timeout, log });
+      const run = await runChain(chain, { ...envelope, message }, { dialect, log });
       const result = resultOf(file, message, run);
       results.push(result);
-      if (!given.has("json")) io.stdout.write(textOf(result, io.stdout.color));
+      if (given.has("json")) continue;
+      io.stdout.write(textOf(result, io.stdout.color));
+      if (given.has("explain")) io.stdout.write(explanation(run));
     }
     if (given.has("json")) io.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
     return results.some(({ failure }) => failure !== undefined) ? 1 : 0;
@@ -66,18 +73,22 @@ interface TryResult {
   /** The hook that gave the verdict. */
   readonly stage: string;
   readonly reply?: string;
-  readonly refused: FilterRun["refused"];
+  readonly refused: ChainRun["refused"];
   readonly edits: readonly Readonly<Record<string, string | number>>[];
   /** The envelope after the edits; undefined if the mail is refused or discarded. */
   readonly sender?: string;
   readonly recipients?: readonly string[];
   readonly quarantine?: string;
   readonly failure?: { readonly kind: string; readonly hook: string; readonly message: string };
+  /** Why the verdict is what it is, and what each link did. */
+  readonly why?: string;
+  readonly links?: readonly LinkReport[];
+  readonly shadows: readonly LinkReport[];
   /** Unified diff of the mail; empty if it did not change. */
   readonly diff: string;
 }
 
-function resultOf(file: string, message: Uint8Array, run: FilterRun): TryResult {
+function resultOf(file: string, message: Uint8Array, run: ChainRun): TryResult {
   const { verdict, stage, reply, refused, mail, failure } = run;
   return {
     file,
@@ -90,6 +101,9 @@ function resultOf(file: string, message: Uint8Array, run: FilterRun): TryResult 
     recipients: mail?.recipients,
     quarantine: mail?.quarantine,
     failure: failure && { kind: failure.kind, hook: failure.hook, message: failure.message },
+    why: run.report?.why,
+    links: run.report?.links,
+    shadows: run.shadows,
     diff: mail ? mailDiff(file, renderMail(parseMail(message)), renderMail(mail)) : "",
   };
 }

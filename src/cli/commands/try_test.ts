@@ -168,3 +168,57 @@ Deno.test("try says which mail cannot be read", async () => {
       /Cannot read the mail "\/nowhere\.eml"/.test(error.message),
   );
 });
+
+const CHAIN = [
+  `export default { name: "mark", message: (_mail, { addHeader }) => addHeader("X-Mark", "yes") };`,
+  `export default { name: "gone", mail: (_sender, { accept }) => accept() };`,
+  `export default { name: "seen", message: (mail, { reject }) => mail.headers.has("X-Mark") ? reject("5.7.1", "marked") : undefined };`,
+  `export default { name: "last", message() {} };`,
+];
+
+/** Runs `try` with a chain of filters. */
+async function runChain(
+  filters: readonly string[],
+  args: readonly string[],
+): Promise<{ code: number; io: TestIo }> {
+  const folder = await Deno.makeTempDir({ prefix: "millrace_try_" });
+  try {
+    for (const [i, filter] of filters.entries()) await Deno.writeTextFile(`${folder}/f${i}.ts`, filter);
+    const entries = filters.map((_, i) => `- use: ./f${i}.ts\n`).join("");
+    await Deno.writeTextFile(`${folder}/m.yaml`, `listen: unix:/m.sock\nfilters:\n${entries}`);
+    const io = testIo({ files: { "a.eml": MAIL } });
+    return { code: await command.run(readArgs(command.spec, ["-c", `${folder}/m.yaml`, ...args]), io), io };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("try --explain says what each link did, and why the answer is what it is", async () => {
+  const { code, io } = await runChain(CHAIN, ["--explain", "a.eml"]);
+  assert.equal(code, 0);
+  assert.equal(
+    io.out().replaceAll(/[\d.]+ ms/g, "N ms"),
+    `a.eml: reject at endOfMessage: 550 5.7.1 marked
+  why: link "f2" answers reject at endOfMessage
+  f0  continue at endOfMessage, 1 edit, N ms
+  f1  accept at mail, N ms
+  f2  reject at endOfMessage: 550 5.7.1 marked, N ms
+  f3  not reached
+`,
+  );
+  const one = await runChain(CHAIN.slice(0, 1), ["--explain", "a.eml"]);
+  assert.match(
+    one.io.out(),
+    /\n {2}why: link "f0" answers continue at endOfMessage\n {2}f0 {2}continue at endOfMessage, 1 edit, /,
+  );
+});
+
+Deno.test("try --json has the links' parts as well", async () => {
+  const { io } = await runChain(CHAIN, ["--json", "a.eml"]);
+  const [{ why, links }] = JSON.parse(io.out());
+  assert.equal(why, 'link "f2" answers reject at endOfMessage');
+  assert.deepEqual(
+    links.map(({ link, part }: Record<string, string>) => [link, part]),
+    [["f0", "answered"], ["f1", "answered"], ["f2", "answered"], ["f3", "waiting"]],
+  );
+});

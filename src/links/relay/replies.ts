@@ -43,6 +43,8 @@ export interface Asked {
   waiting(): number | undefined;
   /** What the MTA offered. */
   offer(): Options | undefined;
+  /** The filter says that it still works at the end of a message. */
+  progressed(): void;
   /** Takes the final reply to the command that is waited for. */
   answer(reply: Reply): void;
 }
@@ -51,8 +53,6 @@ export interface Asked {
 export class RelayReplies {
   /** What holds for the connection, once it is negotiated. */
   agreement: Agreement | undefined;
-  /** How often the filter has said that it still works at the end of a message. */
-  progressed = 0;
   readonly #asked: Asked;
   readonly #editsLimit: number;
   readonly #check = new ReplyCheck();
@@ -148,7 +148,7 @@ export class RelayReplies {
     );
     if (reply === undefined) return undefined;
     if (reply.kind === "progress" && code === SMFIC.BODYEOB) {
-      this.progressed++;
+      this.#asked.progressed();
       return undefined;
     }
     this.#check.check(reply, code, this.agreement!);

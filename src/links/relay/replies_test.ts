@@ -8,6 +8,7 @@ function waitingForEnd(limit?: number): { readonly replies: RelayReplies; readon
   const replies = new RelayReplies({
     waiting: () => SMFIC.BODYEOB,
     offer: () => undefined,
+    progressed: () => {},
     answer: (reply) => void answers.push(reply),
   }, limit);
   replies.restart({ understand: (reply) => reply });

@@ -42,9 +42,12 @@ export class RelaySession implements LinkSession, CarrierUser {
     // A command that is still kept back has not been asked.
     waiting: () => this.#waiting?.unsent === undefined ? this.#waiting?.code : undefined,
     offer: () => this.#prelude.offer,
+    progressed: () => void (this.progressed = this.#host.now()),
     answer: (reply) => this.#settle(this.#waiting!, reply),
   });
 
+  /** When the filter last said that it still works, ms. */
+  progressed: number | undefined;
   #state: number = State.START;
   /** The filter accepted the whole connection. */
   #unfiltered = false;
@@ -80,10 +83,6 @@ export class RelaySession implements LinkSession, CarrierUser {
 
   get awaitingEndOfMessage(): boolean {
     return this.#waiting?.code === SMFIC.BODYEOB;
-  }
-
-  get progressed(): number {
-    return this.#replies.progressed;
   }
 
   receive(frame: Frame, out: FrameWriter): Promise<void> | undefined {

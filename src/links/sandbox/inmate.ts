@@ -276,7 +276,8 @@ async function start(): Promise<void> {
     },
   };
   const refused: Refused = (right, value) => refusals.tell(right, value);
-  servePinned(typeof setup.code === "string" ? undefined : setup.code, helpers, own, refused);
+  const conditions = new URL("../../conditions/mod.ts", import.meta.url).href;
+  servePinned(typeof setup.code === "string" ? undefined : setup.code, helpers, own, refused, conditions);
   const early = earlyLog();
   const log: { inner: Log } = { inner: early };
   harden((level, words) => log.inner[level](words), refused);

@@ -42,12 +42,14 @@ const HELPERS = /^(?:millrace:filter|@millrace\/millrace|jsr:@millrace\/millrace
  * @param helpers URL of the runtime's filter helpers.
  * @param own Start of the URLs that belong to a bundled filter.
  * @param refused Told what was refused.
+ * @param shared URL of what the runtime shares with bundled filters besides; what that imports is its own affair.
  */
 export function servePinned(
   graph: PinnedGraph | undefined,
   helpers: string,
   own: string,
   refused: Refused = () => {},
+  shared = "none:",
 ): void {
   const modules = table<PinnedModule>();
   for (const module of graph?.modules ?? []) modules[module.url] = module;
@@ -64,7 +66,9 @@ export function servePinned(
         return { url: pinned.url, format: pinned.kind === "json" ? "json" : "module", shortCircuit: true };
       }
       if (graph === undefined && url === helpers) return { url, format: "module", shortCircuit: true };
-      if (graph === undefined && isOwn(specifier, context.parentURL, own)) return next(specifier, context);
+      if (graph === undefined && (url === shared || isOwn(specifier, context.parentURL, own))) {
+        return next(specifier, context);
+      }
       refused("import", specifier);
       const why =
         `Cannot import "${specifier}"${

@@ -50,6 +50,10 @@ export class Seat implements Carrier {
   }
 
   understand(reply: Reply): Reply {
+    // The runtime's own session sends none: a thread that does wants its deadline moved.
+    if (reply.kind === "progress") {
+      throw new ProtocolError("bad-value", "The sandbox sent a progress reply: no filter may");
+    }
     return reply;
   }
 

@@ -120,7 +120,7 @@ Deno.test("replies may come in pieces of any size", async () => {
   await driver.lost();
 });
 
-Deno.test("progress at the end of a message is counted and not passed on; elsewhere it is ignored", async () => {
+Deno.test("progress at the end of a message is noted and not passed on; elsewhere it is ignored", async () => {
   const peer = new Peer((letter) =>
     letter === "E"
       ? [{ kind: "progress" }, { kind: "addHeader", name: encoder.encode("X"), value: encoder.encode("y") }, {
@@ -134,10 +134,11 @@ Deno.test("progress at the end of a message is counted and not passed on; elsewh
   const driver = new Driver(link);
   await driver.begin();
   assert.deepEqual(await sayAll(driver, mail, rcpt), ["continue", "continue"]);
-  assert.equal(driver.session.progressed, 0);
+  assert.equal(driver.session.progressed, undefined);
+  const before = driver.notes.now();
   await sayAll(driver, data, header, endOfHeaders, body);
   assert.deepEqual(await driver.say(endOfMessage), ["addHeader X y", "continue"]);
-  assert.equal(driver.session.progressed, 2);
+  assert.ok(driver.session.progressed! >= before);
   await driver.lost();
 });
 

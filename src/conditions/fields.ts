@@ -1,20 +1,15 @@
 /**
- * Building blocks of the option schema, with messages that quote the value.
+ * Building blocks of the schema, with messages that quote the value; also for what stands beside conditions.
  *
  * @module
  */
 import { z } from "zod";
+import { printable, show } from "../text/show.ts";
 
 /** A header field name (RFC 5322 section 2.2): printable ASCII without the colon. */
 const FIELD_NAME = /^[!-9;-~]{1,76}$/;
-
-/** A value in a message: short and on one line. */
-export function show(value: unknown): string {
-  if (Array.isArray(value)) return "a list";
-  if (typeof value === "object" && value !== null && !(value instanceof Date)) return "a map";
-  const text = JSON.stringify(value) ?? "nothing";
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
-}
+/** The most characters of what a message says after the value. */
+const MAX_MESSAGE = 500;
 
 /** The message for a value of a wrong kind. */
 export function expected(what: string): { error: (issue: { readonly input?: unknown }) => string } {
@@ -44,18 +39,32 @@ export function parsed<T>(what: string, parse: (text: string) => T) {
       return parse(text);
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
-      context.addIssue({ code: "custom", message: `${show(text)} ${error.message}`, input: text });
+      const message = `${show(text)} ${printable(error.message, MAX_MESSAGE)}`;
+      context.addIssue({ code: "custom", message, input: text });
       return z.NEVER;
     }
   });
 }
 
-/** One value or a list of them; gives a list. */
+/** One value or a list of them; gives a list. Mistakes have numbers only in a list that was written as one. */
 export function oneOrMany<T extends z.ZodType>(item: T, what: string) {
-  return z.preprocess(
-    (value) => Array.isArray(value) ? value : [value],
-    z.array(item).min(1, `is an empty list, expected ${what}`),
-  );
+  const list = z.array(item).min(1, `is an empty list, expected ${what}`);
+  return z.unknown().transform((value, context): z.output<T>[] => {
+    const written = Array.isArray(value);
+    const { data, error } = list.safeParse(written ? value : [value]);
+    if (error === undefined) return data;
+    for (const { path, ...issue } of error.issues) {
+      const raw = { ...issue, path: written ? path : path.slice(1), input: value };
+      context.issues.push(raw as z.core.$ZodRawIssue);
+    }
+    return z.NEVER;
+  }).meta({
+    // Worked out only for who wants the JSON Schema: a filter that starts does not.
+    get anyOf() {
+      const { $schema: _, ...one } = z.toJSONSchema(item, { io: "input" });
+      return [one, { type: "array", items: one, minItems: 1 }];
+    },
+  });
 }
 
 /** The name of a header field. */

@@ -1,8 +1,9 @@
+import test from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { correctUnit, formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
-Deno.test("parseDuration() reads ms, s, m, h", () => {
+test("parseDuration() reads ms, s, m, h", () => {
   for (
     const [text, ms] of [["500ms", 500], ["10s", 10_000], ["1.5m", 90_000], ["2h", 7_200_000], [
       "0s",
@@ -16,7 +17,7 @@ Deno.test("parseDuration() reads ms, s, m, h", () => {
   }
 });
 
-Deno.test("parseSize() reads B, KiB, MiB, GiB", () => {
+test("parseSize() reads B, KiB, MiB, GiB", () => {
   for (
     const [text, bytes] of [["512B", 512], ["64KiB", 65_536], ["10MiB", 10_485_760], [
       "1.5GiB",
@@ -30,7 +31,7 @@ Deno.test("parseSize() reads B, KiB, MiB, GiB", () => {
   }
 });
 
-Deno.test("formatDuration() and formatSize() write what parse reads back", () => {
+test("formatDuration() and formatSize() write what parse reads back", () => {
   fc.assert(fc.property(fc.nat(999_999_999), (n) => {
     assert.equal(parseDuration(formatDuration(n)), n);
     assert.equal(parseSize(formatSize(n)), n);
@@ -41,7 +42,7 @@ Deno.test("formatDuration() and formatSize() write what parse reads back", () =>
   assert.equal(formatSize(0), "0B");
 });
 
-Deno.test("correctUnit() knows the units of others", () => {
+test("correctUnit() knows the units of others", () => {
   for (
     const [wrong, right] of [["10", "10s"], ["5 min", "5m"], ["3Hours", "3h"], ["7msec", "7ms"]] as const
   ) {

@@ -1,5 +1,5 @@
 /**
- * Text patterns of rules: globs and regular expressions, with a bound on the time that a hostile text can cost.
+ * Text patterns: globs and regular expressions, with a bound on the time that a hostile text can cost.
  *
  * @module
  */
@@ -15,6 +15,8 @@ export const MAX_PATTERN = 1000;
 
 /** A compiled pattern. */
 export interface Pattern {
+  /** As it was written. */
+  readonly source: string;
   matches(text: string): boolean;
 }
 
@@ -54,7 +56,7 @@ function parseRegex(source: string, ignoreCase: boolean): Pattern {
         "or repeat a character class instead of a group",
     );
   }
-  return { matches: (text) => regex.test(text.slice(0, MAX_REGEX_TEXT)) };
+  return { source, matches: (text) => regex.test(text.slice(0, MAX_REGEX_TEXT)) };
 }
 
 /**
@@ -115,6 +117,7 @@ function repetition(body: string, at: number): { least: number; most: number; le
 function parseGlob(source: string): Pattern {
   const glob = source.toLowerCase();
   return {
+    source,
     matches(original) {
       const text = original.slice(0, MAX_GLOB_TEXT).toLowerCase();
       let inText = 0;

@@ -1,31 +1,44 @@
 /**
- * Conditions of rules: true, false, or not known yet.
+ * Conditions on mail: true, false, or not known yet. Pure, and without packages.
  *
  * @module
  */
-import type { Client, EnvelopeAddress, HeaderField, HeaderList, Need } from "../../src/filter/mod.ts";
-import { inNetworks, type Network } from "./networks.ts";
+import type { Client, EnvelopeAddress, HeaderField, HeaderList, Macros } from "../filter/mod.ts";
+import { type MacroLeaf, macroOf, placeOf } from "./macros.ts";
 import type { Pattern } from "./patterns.ts";
-import { knownWith, only, type Stage, STAGES, type StageSet, union } from "./stages.ts";
+import { type Stage, STAGES } from "./stages.ts";
 
 /** The most fields of one name that a header condition looks at, from the top. */
 export const MAX_FIELDS = 100;
 
-/** What a rule asks. Lists of patterns and networks mean: one of them. */
+/**
+ * What is asked of a mail. Lists of patterns and networks mean: one of them. But for its functions it is plain data, so
+ * that two conditions with the same JSON are the same.
+ */
 export type Condition = Combination | Leaf;
 type Combination =
   | { readonly kind: "all" | "any"; readonly of: readonly Condition[] }
   | { readonly kind: "not"; readonly of: Condition };
-type Leaf =
-  | { readonly kind: "client"; readonly networks: readonly Network[] }
+/** A condition without others in it. */
+export type Leaf =
+  | { readonly kind: "client"; readonly networks: NetworkSet }
   | { readonly kind: "clientHost"; readonly patterns: readonly Pattern[] }
   | { readonly kind: "helo"; readonly patterns: readonly Pattern[] }
   | ({ readonly kind: "sender" } & AddressTest)
   | ({ readonly kind: "recipient" } & AddressTest)
   | { readonly kind: "header"; readonly name: string; readonly patterns: readonly Pattern[] }
   | { readonly kind: "headerMissing"; readonly names: readonly string[] }
-  | { readonly kind: "sizeOver" | "sizeUnder"; readonly bytes: number };
+  | { readonly kind: "sizeOver" | "sizeUnder"; readonly bytes: number }
+  | MacroLeaf;
 type AddressTest = { readonly part: "address" | "domain"; readonly patterns: readonly Pattern[] };
+
+/** Networks, ready to be asked. */
+export interface NetworkSet {
+  /** Each as an administrator would write it. */
+  readonly sources: readonly string[];
+  /** Is the address in one of them? False for what is no IP address. */
+  has(address: string | undefined): boolean;
+}
 
 /** What is known of a mail at a stage. */
 export interface Facts {
@@ -34,16 +47,25 @@ export interface Facts {
   readonly client: Client | undefined;
   readonly helo: string | undefined;
   readonly sender: EnvelopeAddress | undefined;
-  /** The recipient for whom the rules are judged; undefined before RCPT, and where no rule asks for one. */
-  readonly recipient: EnvelopeAddress | undefined;
+  /**
+   * To judge one recipient: that one. To judge a mail for which recipients still come: those that came since the last
+   * look; one that matches is remembered in `known`.
+   */
+  readonly recipients: readonly EnvelopeAddress[];
+  /** No other recipient can change the answer: the judged one is there, or DATA is reached. */
+  readonly recipientsComplete: boolean;
   readonly headers: HeaderList;
+  readonly macros: Macros;
   /** The mail has at least so many bytes; at the end of the message exactly so many, or more if it said so itself. */
   readonly size: number;
-  /** Answers so far that cannot change within this mail, so that no pattern runs twice. */
+  /**
+   * Answers so far that cannot change within this mail, so that no pattern runs twice. Empty at MAIL; before it, where a
+   * HELO may be followed by another, empty at each look.
+   */
   readonly known: Map<Condition, boolean>;
 }
 
-/** Is the condition true? Undefined while the facts do not decide it. */
+/** Is the condition true? Undefined while the facts do not decide it; once they do, more facts change nothing. */
 export function evaluate(condition: Condition, facts: Facts): boolean | undefined {
   switch (condition.kind) {
     case "all":
@@ -54,9 +76,13 @@ export function evaluate(condition: Condition, facts: Facts): boolean | undefine
       const inner = evaluate(condition.of, facts);
       return inner === undefined ? undefined : !inner;
     }
-    case "recipient":
-      if (!reached(facts, "rcpt")) return undefined;
-      return facts.recipient !== undefined && addressMatches(condition, facts.recipient);
+    case "recipient": {
+      if (facts.known.get(condition)) return true;
+      const matches = facts.recipients.some((recipient) => addressMatches(condition, recipient));
+      if (facts.recipientsComplete) return matches;
+      if (matches) facts.known.set(condition, true);
+      return matches || undefined;
+    }
     default: {
       const before = facts.known.get(condition);
       if (before !== undefined) return before;
@@ -79,10 +105,10 @@ function every(conditions: readonly Condition[], facts: Facts, wanted: boolean):
 }
 
 function evaluateLeaf(leaf: Exclude<Leaf, { kind: "recipient" }>, facts: Facts): boolean | undefined {
-  if (!reached(facts, STAGE_OF[leaf.kind])) return undefined;
+  if (!reached(facts, firstStageOf(leaf))) return undefined;
   switch (leaf.kind) {
     case "client":
-      return inNetworks(leaf.networks, facts.client?.address);
+      return leaf.networks.has(facts.client?.address);
     case "clientHost":
       return matchesAny(leaf.patterns, facts.client?.host ?? "");
     case "helo":
@@ -100,27 +126,43 @@ function evaluateLeaf(leaf: Exclude<Leaf, { kind: "recipient" }>, facts: Facts):
     case "sizeUnder":
       if (facts.size >= leaf.bytes) return false;
       return reached(facts, "endOfMessage") ? true : undefined;
+    default: {
+      const name = macroOf(leaf);
+      const value = facts.macros.get(name);
+      if (value === undefined) return reached(facts, placeOf(name).known.at(-1)!) ? false : undefined;
+      return "patterns" in leaf ? matchesAny(leaf.patterns, value) : value !== "";
+    }
   }
 }
 
 /** The stage at which the answer of a leaf can be known first. */
-const STAGE_OF = {
-  client: "connect",
-  clientHost: "connect",
-  helo: "helo",
-  sender: "mail",
-  recipient: "rcpt",
-  header: "endOfHeaders",
-  headerMissing: "endOfHeaders",
-  sizeOver: "mail",
-  sizeUnder: "mail",
-} as const satisfies Record<Leaf["kind"], Stage>;
+export function firstStageOf(leaf: Leaf): Stage {
+  switch (leaf.kind) {
+    case "client":
+    case "clientHost":
+      return "connect";
+    case "helo":
+      return "helo";
+    case "sender":
+    case "sizeOver":
+    case "sizeUnder":
+      return "mail";
+    case "recipient":
+      return "rcpt";
+    case "header":
+    case "headerMissing":
+      return "endOfHeaders";
+    default:
+      return placeOf(macroOf(leaf)).known[0];
+  }
+}
 
 function reached(facts: Facts, stage: Stage): boolean {
   return STAGES.indexOf(facts.stage) >= STAGES.indexOf(stage);
 }
 
-function matchesAny(patterns: readonly Pattern[], text: string): boolean {
+/** Does one of the patterns match? */
+export function matchesAny(patterns: readonly Pattern[], text: string): boolean {
   return patterns.some((pattern) => pattern.matches(text));
 }
 
@@ -138,86 +180,5 @@ function fieldMatches(field: HeaderField, patterns: readonly Pattern[]): boolean
   return matchesAny(patterns, text) || (text !== value && matchesAny(patterns, value));
 }
 
-/** The stages at which a condition can become known to be true, and those at which to be false. */
-export interface Turns {
-  readonly true: StageSet;
-  readonly false: StageSet;
-}
-
-/** Works out the {@linkcode Turns}; they decide which hooks a rule needs. */
-export function turnsOf(condition: Condition): Turns {
-  switch (condition.kind) {
-    case "all": {
-      const parts = condition.of.map(turnsOf);
-      return {
-        true: knownWith(parts.map((part) => part.true)),
-        false: union(parts.map((part) => part.false)),
-      };
-    }
-    case "any": {
-      const parts = condition.of.map(turnsOf);
-      return {
-        true: union(parts.map((part) => part.true)),
-        false: knownWith(parts.map((part) => part.false)),
-      };
-    }
-    case "not": {
-      const inner = turnsOf(condition.of);
-      return { true: inner.false, false: inner.true };
-    }
-    case "helo": {
-      // A client that says no HELO counts as one that says "", which is only known at MAIL.
-      const silent = only("helo", "mail");
-      return matchesAny(condition.patterns, "")
-        ? { true: silent, false: only("helo") }
-        : { true: only("helo"), false: silent };
-    }
-    case "sizeOver":
-      return { true: only("mail", "body", "endOfMessage"), false: only("endOfMessage") };
-    case "sizeUnder":
-      return { true: only("endOfMessage"), false: only("mail", "body", "endOfMessage") };
-    default: {
-      const stage = only(STAGE_OF[condition.kind]);
-      return { true: stage, false: stage };
-    }
-  }
-}
-
 /** A condition that is always true. */
 export const ALWAYS: Condition = Object.freeze({ kind: "all", of: [] });
-
-const NEEDS: Readonly<Record<Leaf["kind"], readonly Need[]>> = {
-  client: ["client"],
-  clientHost: ["client"],
-  helo: ["helo"],
-  sender: ["sender"],
-  recipient: ["recipients"],
-  header: ["headers"],
-  headerMissing: ["headers"],
-  // The sender's SIZE argument, the header, and the body, for which there is a hook.
-  sizeOver: ["sender", "headers"],
-  sizeUnder: ["sender", "headers"],
-};
-
-/** All leaves of a condition. */
-export function leavesOf(condition: Condition): readonly Leaf[] {
-  switch (condition.kind) {
-    case "all":
-    case "any":
-      return condition.of.flatMap(leavesOf);
-    case "not":
-      return leavesOf(condition.of);
-    default:
-      return [condition];
-  }
-}
-
-/** What the condition reads of the mail. */
-export function needsOf(condition: Condition): readonly Need[] {
-  return leavesOf(condition).flatMap((leaf) => NEEDS[leaf.kind]);
-}
-
-/** Does the answer depend on the recipient? */
-export function asksRecipient(condition: Condition): boolean {
-  return leavesOf(condition).some((leaf) => leaf.kind === "recipient");
-}

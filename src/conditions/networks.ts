@@ -4,6 +4,7 @@
  * @module
  */
 import ipaddr from "ipaddr.js";
+import type { NetworkSet } from "./condition.ts";
 
 type Address = ReturnType<typeof ipaddr.parse>;
 
@@ -51,4 +52,15 @@ export function inNetworks(networks: readonly Network[], address: string | undef
   return networks.some(({ address, bits }) => {
     return address.kind() === candidate.kind() && candidate.match(address, bits);
   });
+}
+
+/** Networks as a condition asks them. */
+export function networkSet(networks: readonly Network[]): NetworkSet {
+  return { sources: networks.map(formatNetwork), has: (address) => inNetworks(networks, address) };
+}
+
+/** As {@linkcode parseNetwork} reads it; without a prefix length if it is a single address. */
+function formatNetwork({ address, bits }: Network): string {
+  const width = address.kind() === "ipv4" ? 32 : 128;
+  return bits === width ? address.toString() : `${address.toString()}/${bits}`;
 }
