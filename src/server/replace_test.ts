@@ -193,7 +193,7 @@ Deno.test("a listener that is added while the server stops is closed", async () 
   client.close();
 });
 
-Deno.test("a hundred replacements while clients send: every mail by one chain, every connection served", async () => {
+Deno.test("many replacements while clients send: every mail by one chain, every connection served", async () => {
   const server = serving(marking("0"));
   const retired: Promise<void>[] = [];
   let newest = 0;
@@ -215,7 +215,7 @@ Deno.test("a hundred replacements while clients send: every mail by one chain, e
   }
   const sending = Promise.all([1, 2, 3, 4].map(() => clients()));
   sending.catch(() => {});
-  for (let n = 1; n <= 100; n++) {
+  for (let n = 1; n <= 30; n++) {
     newest = n;
     retired.push(server.replace(marking(String(n))).gone);
     await new Promise((resolve) => setTimeout(resolve, n % 7));
