@@ -1,5 +1,8 @@
 // Reloads that meet each other, the start and the stop.
 import assert from "node:assert/strict";
+import { readArgs } from "../args.ts";
+import { command as lock } from "../commands/lock.ts";
+import { testIo } from "../test_io.ts";
 import { logged } from "../test_serve.ts";
 import { config, mark, markOfNew, release, reloading } from "./test_reloading.ts";
 
@@ -70,4 +73,22 @@ Deno.test("told to stop, it gives up a reload or a start that is under way", asy
     assert.equal(logged(io, /^Reload/)[0].reason, "the program is stopping");
     assert.equal(logged(io, /Listening/).length, 0);
   }, config("slow"));
+});
+
+Deno.test("told to stop, it does not wait for a sandbox that is starting", async () => {
+  await reloading(async ({ io, folder, write, outcomes, ended, address }) => {
+    await address();
+    await Deno.writeTextFile(
+      `${folder}/s.ts`,
+      "export default () => new Promise(() => {});",
+    );
+    await write("listen: inet:0@127.0.0.1\nfilters: [{ use: ./s.ts, start_timeout: 10m }]\n");
+    assert.equal(await lock.run(readArgs(lock.spec, ["-c", `${folder}/m.yaml`]), testIo()), 0);
+    io.send("SIGHUP");
+    // Long enough for the thread to be there, on a machine that is not too busy; at any other moment it must end as well.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    io.send("SIGTERM");
+    assert.equal(await ended, 0);
+    assert.equal((await outcomes(1))[0].reason, "the program is stopping");
+  });
 });
