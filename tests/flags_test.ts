@@ -170,6 +170,36 @@ Deno.test("with any entry less than flags prints, serve does not start, and says
   }
 });
 
+Deno.test("a reload to what the flags do not cover is refused, and says which flag is missing", async () => {
+  await using here = await place();
+  await using program = start(command(here.flags, ["serve", "-c", here.config], ENV));
+  await program.until(`S=${here.unix}`);
+  const text = await Deno.readTextFile(here.config);
+  const port = freePort();
+  for (
+    const [before, after, flag] of [
+      ["listen: [", `listen: ["inet:${port}@127.0.0.1", `, `--allow-net=127.0.0.1:${port}`],
+      ["control/c.sock", "control/other.sock", `unix:${here.folder}/control/other.sock`],
+      ["sys: [hostname]", "sys: [hostname, osRelease]", "--allow-sys=osRelease"],
+    ]
+  ) {
+    const changed = text.replace(before, after);
+    assert.notEqual(changed, text);
+    await Deno.writeTextFile(here.config, changed);
+    program.hangUp();
+    await program.until(flag);
+  }
+  await Deno.writeTextFile(here.config, text);
+  program.hangUp();
+  await program.until('"message":"Reloaded ');
+  assert.deepEqual(program.records().filter(({ level }) => level === "error").map(({ message }) => message), [
+    "Reload refused, everything goes on as before",
+    "Reload refused, everything goes on as before",
+    "Reload refused, everything goes on as before",
+  ]);
+  assert.equal(await program.stop(), 0);
+});
+
 Deno.test("each flag against imports keeps code from the network out; with either one missing Deno asks for it", async () => {
   await using here = await place();
   assert.deepEqual(here.flags.slice(0, 3), ["--no-prompt", "--allow-import", "--deny-import"]);
