@@ -7,6 +7,7 @@ import type { ChainScenario } from "./chain_scenario.ts";
 import { chainScenarios } from "./chain_scenarios.ts";
 import {
   chained,
+  chainedInProcess,
   chainedInSandboxes,
   inProcesses,
   separately,
@@ -16,7 +17,7 @@ import {
 import { type Mta, type MtaKind, mtaKinds, mtaTest } from "./mta.ts";
 import { socketFolder } from "./serve_filter.ts";
 
-/** Scenarios whose separate filters run once more as three programs. */
+/** Scenarios whose separate filters run once more as three programs, and the chain as one. */
 const IN_PROCESSES: readonly string[] = [
   "the second filter decides at rcpt: reject",
   "header: inserted at 0, changed, inserted above",
@@ -114,12 +115,12 @@ mtaTest("a chain of three filters gives what the three give by themselves", asyn
   }
   for (const scenario of inProcessScenarios) {
     await t.step(
-      `${scenario.name} (separate ones in three processes)`,
+      `${scenario.name} (three programs, and one)`,
       () =>
         play(
           scenario,
           ({ kind, sockets }) => inProcesses(sockets, `${folder.path}/${kind}`),
-          ({ sockets }) => chained(sockets[3]),
+          ({ kind, sockets }) => chainedInProcess(sockets[3], `${folder.path}/${kind}`),
         ),
     );
   }
