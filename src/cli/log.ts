@@ -143,15 +143,12 @@ function linkText(link: LinkReport): string {
   return `${link.link}: ${wordsOf(link)}`;
 }
 
-/** One link's part, for programs. */
-function linkFields({ failure, ms, refused, edits, ...rest }: LinkReport): Record<string, unknown> {
-  return {
-    ...rest,
-    refused,
-    edits,
-    ms,
-    failure: failure && { kind: failure.kind, hook: failure.hook, outcome: failure.outcome },
-  };
+/** One link's part, for programs; without what there is nothing to say of. */
+function linkFields({ failure, ...rest }: LinkReport): Record<string, unknown> {
+  const words = failure && { kind: failure.kind, hook: failure.hook, outcome: failure.outcome };
+  return Object.fromEntries(
+    Object.entries({ ...rest, failure: words }).filter(([, value]) => value !== undefined && value !== 0),
+  );
 }
 
 function failureFields({ kind, filter, hook, message, outcome }: Failure): Record<string, unknown> {
