@@ -57,8 +57,12 @@ function filterWords(before: readonly FilterConfig[], after: readonly FilterConf
   const old = new Map(before.map((filter) => [filter.name, filter]));
   const words = after.map((filter) => {
     const known = old.get(filter.name);
-    const how = known === undefined ? "added" : same(known, filter) ? "restarted" : "changed";
-    return `filter ${filter.name} ${how}`;
+    if (known === undefined) return `filter ${filter.name} added`;
+    // Deno keeps a module once it is imported, and what that imports is not looked at (inline_code.ts).
+    const code = filter.isolation === "none" && filter.use.kind === "path"
+      ? " (same code: isolation none)"
+      : "";
+    return `filter ${filter.name} ${same(known, filter) ? "restarted" : "changed"}${code}`;
   });
   const names = new Set(after.map(({ name }) => name));
   const kept = before.filter(({ name }) => names.has(name)).map(({ name }) => name);
@@ -70,7 +74,7 @@ function filterWords(before: readonly FilterConfig[], after: readonly FilterConf
   ];
 }
 
-/** Both come from the same schema, so that the keys of equal values stand in one order, but for options. */
+/** Both come from the same schema, so that the keys of equal values stand in one order; options are as they were written. */
 function same(one: unknown, another: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(another);
 }
