@@ -74,6 +74,8 @@ export async function reloading(
       }
     };
     const reload = async () => {
+      // Before it serves, a signal would end it, as it would end any program that has only begun.
+      await address();
       const count = logged(io, /^Reload/).length + 1;
       io.send("SIGHUP");
       return (await outcomes(count))[count - 1];
