@@ -4,6 +4,7 @@
  * @module
  */
 import type { LinkReport } from "../session/plan.ts";
+import { failureText } from "../session/policy.ts";
 import type { ChainRun } from "../testing/run_filter.ts";
 import { printable } from "../text/show.ts";
 import { table } from "./args.ts";
@@ -51,9 +52,7 @@ export function wordsOf(link: LinkReport): string {
   else words.push(`${verdict} at ${stage}${reply === undefined ? "" : `: ${printable(reply, 500)}`}`);
   if (failure !== undefined) {
     words.push(
-      `failed in ${failure.hook} (${failure.kind}): ${
-        printable(failure.message, 300)
-      }; policy ${failure.outcome}`,
+      `${failureText(failure)}: ${printable(failure.message, 300)}; policy ${failure.outcome}`,
     );
   }
   if (refused > 0) words.push(`${refused} recipient${refused === 1 ? "" : "s"} refused`);

@@ -54,6 +54,11 @@ export interface Failure {
   readonly outcome: Outcome;
 }
 
+/** `failed in rcpt (timeout)`, or without the hook where none was at work. */
+export function failureText({ hook, kind }: Failure): string {
+  return `failed${hook === "" ? "" : ` in ${hook}`} (${kind})`;
+}
+
 /** The same outcome for every kind. Without a configuration it is tempfail: the MTA keeps the mail and tries again. */
 export function uniformPolicy(outcome: Outcome = "tempfail"): FailurePolicy {
   return Object.freeze(Object.fromEntries(FAILURE_KINDS.map((kind) => [kind, outcome])) as FailurePolicy);

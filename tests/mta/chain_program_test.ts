@@ -173,7 +173,8 @@ mtaTest(
         const reply = await smtp.data("Subject: test\n\nbody\n");
         assert.match(reply.raw, /^451 /);
         running.signal("SIGCONT");
-        // The same SMTP connection goes on with another milter connection.
+        // The same SMTP connection goes on with another milter connection. A refused DATA leaves the mail open.
+        assert.equal((await smtp.command("RSET")).code, 250);
         assert.equal((await smtp.mail("a@tempfail.example")).code, 250);
         assert.match(
           String((await recordOf(program, "a@tempfail.example")).why),
@@ -195,7 +196,7 @@ mtaTest(
         assert.match((await smtp.data("Subject: test\n\nbody\n")).raw, /^550 /);
         await smtp.quit();
         const { why } = await recordOf(program, "a@reject.example");
-        assert.match(String(why), /failed in \w+ \((?:crash|unavailable)\)/);
+        assert.match(String(why), / failed (?:in \w+ )?\((?:crash|unavailable)\)/);
         await policies(/unavailable/);
         running = await milter();
         await recovers();

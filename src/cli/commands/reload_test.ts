@@ -25,16 +25,19 @@ Deno.test("reload has a running program read its configuration anew: 0, and the 
     const { code, out, err } = await millraceReload(`${folder}/m.yaml`);
     assert.deepEqual([code, err], [0, ""]);
     const [, ms] =
-      /^Reloaded \S+\/m\.yaml in (\d+) ms: filter f changed, limits changed; 1 open connection keeps what was before\n$/
+      /^Reloaded \S+\/m\.yaml in (\d+) ms: filter f changed \(same code: isolation none\), limits changed; 1 open connection keeps what was before\n$/
         .exec(out) ?? [];
     const [line] = logged(io, /^Reload/);
     assert.deepEqual([line.ms, line.changes, line.connections], [Number(ms), [
-      "filter f changed",
+      "filter f changed (same code: isolation none)",
       "limits changed",
     ], 1]);
     assert.deepEqual([await mark(old), await markOfNew(running)], ["one", "two"]);
     await old.quit();
-    assert.match((await millraceReload(`${folder}/m.yaml`)).out, /ms: filter f restarted\n$/);
+    assert.match(
+      (await millraceReload(`${folder}/m.yaml`)).out,
+      /ms: filter f restarted \(same code: isolation none\)\n$/,
+    );
   }, config("one", control()));
 });
 
@@ -137,16 +140,25 @@ Deno.test("the control socket comes, moves and goes with a reload; whoever asked
     await running.address();
     assert.deepEqual(files(), []);
     await write(config("two", control("a")));
-    assert.deepEqual((await reload()).changes, ["filter f changed", `control socket unix:${folder}/a.sock`]);
+    assert.deepEqual((await reload()).changes, [
+      "filter f changed (same code: isolation none)",
+      `control socket unix:${folder}/a.sock`,
+    ]);
     assert.deepEqual(files(), ["a.sock"]);
     const { ino } = await Deno.stat(`${folder}/a.sock`);
-    assert.equal(await ask("a"), "filter f restarted");
+    assert.equal(await ask("a"), "filter f restarted (same code: isolation none)");
     assert.equal((await Deno.stat(`${folder}/a.sock`)).ino, ino, "one that stays is not touched");
     await write(config("two", control("b")));
-    assert.equal(await ask("a"), `filter f restarted, control socket unix:${folder}/b.sock`);
+    assert.equal(
+      await ask("a"),
+      `filter f restarted (same code: isolation none), control socket unix:${folder}/b.sock`,
+    );
     assert.deepEqual(files(), ["b.sock"]);
     await write(config("two"));
-    assert.equal(await ask("b"), "filter f restarted, no control socket any more");
+    assert.equal(
+      await ask("b"),
+      "filter f restarted (same code: isolation none), no control socket any more",
+    );
     assert.deepEqual(files(), []);
     // Refused, it stays where it was.
     await write(config("two", control("a")));

@@ -10,12 +10,12 @@ listen: [inet:1@127.0.0.1, unix:/run/a.sock]
 filters:
 - { use: ./a.ts }
 - { use: ./b.ts }
-- { use: ./c.ts }
+- { use: ./c.ts, isolation: none }
 `);
   assert.deepEqual(changeWords(before, before), [
     "filter a restarted",
     "filter b restarted",
-    "filter c restarted",
+    "filter c restarted (same code: isolation none)",
   ]);
   const after = config(`
 listen: [unix:/run/a.sock, inet:2@127.0.0.1]
@@ -27,12 +27,12 @@ lock: elsewhere.lock
 jsr: https://jsr.example/
 log: { level: debug }
 filters:
-- { use: ./c.ts }
+- { use: ./c.ts, isolation: none }
 - { use: ./b.ts, timeout: 1s }
 - { use: ./d.ts }
 `);
   assert.deepEqual(changeWords(before, after), [
-    "filter c restarted",
+    "filter c restarted (same code: isolation none)",
     "filter b changed",
     "filter d added",
     "filter a removed",

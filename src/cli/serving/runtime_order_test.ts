@@ -1,10 +1,7 @@
 // Reloads that meet each other, the start and the stop.
 import assert from "node:assert/strict";
-import { readArgs } from "../args.ts";
-import { command as lock } from "../commands/lock.ts";
-import { testIo } from "../test_io.ts";
 import { logged } from "../test_serve.ts";
-import { config, mark, markOfNew, release, reloading } from "./test_reloading.ts";
+import { config, mark, markOfNew, pin, release, reloading } from "./test_reloading.ts";
 
 Deno.test("SIGHUPs that come while one is under way are one more, which reads the file after it", async () => {
   await reloading(async (running) => {
@@ -83,7 +80,7 @@ Deno.test("told to stop, it does not wait for a sandbox that is starting", async
       "export default () => new Promise(() => {});",
     );
     await write("listen: inet:0@127.0.0.1\nfilters: [{ use: ./s.ts, start_timeout: 10m }]\n");
-    assert.equal(await lock.run(readArgs(lock.spec, ["-c", `${folder}/m.yaml`]), testIo()), 0);
+    await pin(`${folder}/m.yaml`);
     io.send("SIGHUP");
     // Long enough for the thread to be there, on a machine that is not too busy; at any other moment it must end as well.
     await new Promise((resolve) => setTimeout(resolve, 1000));

@@ -3,12 +3,11 @@ import assert from "node:assert/strict";
 import type { MtaClient } from "../../testing/mta_client.ts";
 import { parseAddress } from "../../transport/address.ts";
 import { dial } from "../../transport/deno.ts";
-import { command as lock } from "../commands/lock.ts";
 import { command as serve } from "../commands/serve.ts";
 import { readArgs } from "../args.ts";
 import { testIo } from "../test_io.ts";
 import { logged } from "../test_serve.ts";
-import { config, FILTER, mark, markOfNew, reloading } from "./test_reloading.ts";
+import { config, FILTER, mark, markOfNew, pin, reloading } from "./test_reloading.ts";
 
 Deno.test("SIGHUP: new connections get the new configuration, open ones keep the old; the log says what changed", async () => {
   await reloading(async (running) => {
@@ -18,7 +17,7 @@ Deno.test("SIGHUP: new connections get the new configuration, open ones keep the
     const outcome = await change(config("two", { more: "limits: { idle: 1h }" }));
     assert.match(String(outcome.message), /^Reloaded \S+\/m\.yaml in \d+ ms$/);
     assert.equal(outcome.level, "info");
-    assert.deepEqual(outcome.changes, ["filter f changed", "limits changed"]);
+    assert.deepEqual(outcome.changes, ["filter f changed (same code: isolation none)", "limits changed"]);
     assert.equal(outcome.connections, 1);
     assert.equal(typeof outcome.ms, "number");
     assert.equal(await markOfNew(running), "two");
@@ -28,7 +27,7 @@ Deno.test("SIGHUP: new connections get the new configuration, open ones keep the
     await io.errHas("The filters of an earlier configuration are gone: f");
     assert.equal(await markOfNew(running), "two");
     assert.deepEqual((await change(config("two", { more: "limits: { idle: 1h }" }))).changes, [
-      "filter f restarted",
+      "filter f restarted (same code: isolation none)",
     ]);
   });
 });
@@ -94,7 +93,7 @@ Deno.test("SIGHUP changes where it listens: what stays is untouched, what goes l
     const old = await connect(gone);
     const outcome = await change(config("two", { listen: `[${kept}, ${added}]` }));
     assert.deepEqual(outcome.changes, [
-      "filter f changed",
+      "filter f changed (same code: isolation none)",
       `listening on ${path("added")}`,
       "no longer listening on inet:0@127.0.0.1",
     ]);
@@ -183,7 +182,7 @@ Deno.test("the log goes on with the level and the format of the new configuratio
     await io.errHas(" info Reloaded ");
     assert.match(
       io.err().slice(length),
-      / info Reloaded \S+ in \d+ ms ms=\d+ changes=\["filter f changed","log changed"\] connections=0\n/,
+      / info Reloaded \S+ in \d+ ms ms=\d+ changes=\["filter f changed \(same code: isolation none\)","log changed"\] connections=0\n/,
     );
   });
 });
@@ -234,17 +233,16 @@ Deno.test("sandboxes: a reload runs what is pinned by then, and one that does no
     `filters: [{ use: ./s.ts, start_timeout: 10m, options: { ${options} } }]\n`;
   await reloading(async (running) => {
     const { folder, change, connect, reload } = running;
-    const pin = () => lock.run(readArgs(lock.spec, ["-c", `${folder}/m.yaml`]), testIo());
     const old = await connect();
     await Deno.writeTextFile(`${folder}/s.ts`, filter("first"));
     assert.match(String((await change(text())).reason), /there is no lock file/);
-    await pin();
+    await pin(`${folder}/m.yaml`);
     assert.deepEqual((await reload()).changes, ["filter s added", "filter f removed"]);
     const middle = await connect();
     await Deno.writeTextFile(`${folder}/s.ts`, filter("second"));
     assert.equal((await reload()).level, "info");
     assert.equal(await markOfNew(running), "first", "not pinned");
-    await pin();
+    await pin(`${folder}/m.yaml`);
     assert.equal((await reload()).level, "info");
     assert.equal(await markOfNew(running), "second");
     const refused = await change(text("broken: true"));

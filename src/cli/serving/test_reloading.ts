@@ -3,9 +3,15 @@
  *
  * @module
  */
+import { useText } from "../../config/use.ts";
+import { denoFiles } from "../../loader/deno_files.ts";
+import { type LockedFilter, writeLock } from "../../loader/lock.ts";
 import { MtaClient } from "../../testing/mta_client.ts";
 import { parseAddress } from "../../transport/address.ts";
 import { dial } from "../../transport/deno.ts";
+import { readConfig } from "../load_config.ts";
+import { cacheOf, lockAnew, lockPath } from "../pins.ts";
+import { testIo } from "../test_io.ts";
 import { logged, type Running, serving } from "../test_serve.ts";
 
 /** A filter that marks mails with an option, and starts as it says. */
@@ -68,6 +74,8 @@ export async function reloading(
       }
     };
     const reload = async () => {
+      // Before it serves, a signal would end it, as it would end any program that has only begun.
+      await address();
       const count = logged(io, /^Reload/).length + 1;
       io.send("SIGHUP");
       return (await outcomes(count))[count - 1];
@@ -98,4 +106,17 @@ export async function markOfNew({ connect }: Reloading, address?: string): Promi
   const found = await mark(client);
   await client.quit();
   return found;
+}
+
+/** Pins the filters of a configuration as `millrace lock` does, but without a sandbox that asks what they wish for. */
+export async function pin(file: string): Promise<void> {
+  const read = await readConfig(file, testIo());
+  const filters: Record<string, LockedFilter> = {};
+  for (const filter of read.config.filters) {
+    if (filter.kind !== "filter") continue;
+    const { locked, archive } = await lockAnew(filter, read);
+    await cacheOf(read).write(archive);
+    filters[useText(filter.use)] = locked;
+  }
+  await writeLock(denoFiles, lockPath(read), { filters });
 }
