@@ -2,23 +2,23 @@
  * The benchmark itself: does the load generator count right, and does it notice wrong answers? Says nothing of speed.
  */
 import assert from "node:assert/strict";
-import { buildLibmilter, buildLoad, missingCompiler } from "./build.ts";
-import { measureCost } from "./cost.ts";
-import { type Job, JOBS } from "./jobs.ts";
-import { type LoadResult, runLoad } from "./measure.ts";
-import { libmilterPeer, millracePeer, type Peer } from "./peers.ts";
+import { mtaTest } from "../mta/mta.ts";
+import { buildGoMilter, buildLibmilter, buildLoad, buildPymilter, missingCompiler } from "./build.ts";
+import { measureCost, setups } from "./cost.ts";
+import { longRuns, measureGrowth, measureStreaming, PARTS } from "./endurance.ts";
+import { type Job, jobNamed as job, JOBS } from "./jobs.ts";
+import { loadArgs, type LoadResult, measure, runLoad } from "./measure.ts";
+import { millracePeer } from "./millrace.ts";
+import { goMilterPeer, libmilterPeer, type Peer, pymilterPeer } from "./peers.ts";
+import { askedFor, measurePostfix } from "./postfix.ts";
 import { CommandError, freeSocket, type Socket } from "./process.ts";
 
 const MAILS = 200;
 const MAILS_PER_CONNECTION = 25;
 
-function job(name: string): Job {
-  return JOBS.find((job) => job.name === name)!;
-}
-
-async function libmilterMissing(folder: string): Promise<string | undefined> {
+async function missing(build: (folder: string) => Promise<unknown>): Promise<string | undefined> {
   try {
-    await buildLibmilter(folder);
+    await build(folder);
     return undefined;
   } catch (error) {
     if (!(error instanceof CommandError || error instanceof Deno.errors.NotFound)) throw error;
@@ -30,15 +30,33 @@ async function libmilterMissing(folder: string): Promise<string | undefined> {
 const folder = await Deno.makeTempDir({ prefix: "millrace-bench-test-" });
 globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
 const noCompiler = await missingCompiler();
-const noLibmilter = noCompiler ?? await libmilterMissing(folder);
-if (noCompiler) console.warn(`SKIPPED: tests of the benchmark: ${noCompiler}`);
-else if (noLibmilter) console.warn(`SKIPPED: the benchmark's libmilter peer: ${noLibmilter}`);
+const noLibmilter = noCompiler ?? await missing(buildLibmilter);
+const noPymilter = noCompiler ?? await missing(buildPymilter);
+const noGoMilter = noCompiler ?? await missing(buildGoMilter);
+for (const [name, why] of Object.entries({ noLibmilter, noPymilter, noGoMilter })) {
+  if (why) console.warn(`SKIPPED: tests of the benchmark, ${name}: ${why}`);
+}
 const load = noCompiler ? "" : await buildLoad(folder);
 
-function run(socket: Socket, what: Job, dialect: string, more: readonly string[] = []): Promise<LoadResult> {
+function run(
+  socket: Socket,
+  what: Job,
+  dialect: string,
+  more: readonly string[] = [],
+  filters = 1,
+): Promise<LoadResult> {
   return runLoad(load, [
-    ...["--socket", socket.spec, "--job", what.check, "--body", `${what.body}`, "--dialect", dialect],
-    ...["--messages", `${MAILS}`, "--per-connection", `${MAILS_PER_CONNECTION}`, "--connections", "4"],
+    ...loadArgs(what, socket, filters),
+    ...[
+      "--dialect",
+      dialect,
+      "--messages",
+      `${MAILS}`,
+      "--per-connection",
+      `${MAILS_PER_CONNECTION}`,
+      "--connections",
+      "4",
+    ],
     ...["--await-close", "--patience", "20", ...more],
   ]);
 }
@@ -58,13 +76,25 @@ async function withServer<T>(
   }
 }
 
-async function answersEveryJob(t: Deno.TestContext, peer: Peer) {
-  for (const what of JOBS) {
-    for (const transport of ["unix", "tcp"] as const) {
+/** The jobs of a peer, without those for which it does the same as for one before. */
+function distinctJobs(peer: Peer): readonly Job[] {
+  const millrace = peer.name === "inline" || peer.name === "sandbox";
+  const work = (what: Job) => millrace ? what.filters.join() : what.peerJob;
+  const all = JOBS.filter((what) => peer.has(what));
+  return all.filter((what, at) => all.findIndex((other) => work(other) === work(what)) === at);
+}
+
+async function answersEveryJob(
+  t: Deno.TestContext,
+  peer: Peer,
+  transports: readonly Socket["transport"][] = ["unix", "tcp"],
+) {
+  for (const what of distinctJobs(peer)) {
+    for (const transport of transports) {
       await t.step(`${what.name}, ${transport}`, () =>
         withServer(peer, what, transport, async (socket) => {
           for (const dialect of ["postfix", "sendmail"]) {
-            const result = await run(socket, what, dialect);
+            const result = await run(socket, what, dialect, [], peer.filters(what));
             assert.equal(result.errors, 0);
             assert.equal(result.all_messages, MAILS);
             assert.ok(result.sessions >= MAILS / MAILS_PER_CONNECTION, `${result.sessions} sessions`);
@@ -78,6 +108,15 @@ Deno.test("libmilter peer answers every job, as both MTAs ask", { ignore: !!noLi
   await answersEveryJob(t, await libmilterPeer(folder));
 });
 
+// Sockets are libmilter's and Go's own: one of each kind tells enough.
+Deno.test("pymilter peer answers every job, as both MTAs ask", { ignore: !!noPymilter }, async (t) => {
+  await answersEveryJob(t, await pymilterPeer(folder), ["unix"]);
+});
+
+Deno.test("go-milter peer answers every job, as both MTAs ask", { ignore: !!noGoMilter }, async (t) => {
+  await answersEveryJob(t, await goMilterPeer(folder), ["tcp"]);
+});
+
 for (const isolation of ["none", "sandbox"] as const) {
   Deno.test(
     `millrace answers every job, as both MTAs ask, isolation: ${isolation}`,
@@ -86,14 +125,83 @@ for (const isolation of ["none", "sandbox"] as const) {
   );
 }
 
-Deno.test("the cost of a sandbox: what was measured is there", { ignore: !!noCompiler }, async () => {
-  const effort = { rounds: 1, seconds: 0.2, warmup: 0.1, pin: false, retries: 0, loadOptions: [] };
-  const rows = await measureCost(load, effort, folder);
-  assert.deepEqual(rows.map(({ name }) => name), ["inline", "sandbox × 1", "sandbox × 2", "sandbox × 4"]);
-  for (const { started, ready, idle, loaded } of rows) {
-    assert.ok(started.least > ready.least && ready.least >= 0);
-    assert.ok(idle.least > 10_000 && loaded.least > 10_000, "KiB");
+/** Nothing may fail here. */
+function failed(name: string, why: string): never {
+  throw new Error(`${name}: ${why}`);
+}
+
+const costEffort = { rounds: 1, seconds: 0.1, settle: 10, connections: 50, mails: 5 * PARTS };
+
+Deno.test("cost at rest: what was measured is there", { ignore: !!noLibmilter }, async () => {
+  const all = setups([await libmilterPeer(folder)]);
+  assert.deepEqual(all.map(({ name }) => name), [
+    "inline",
+    "sandbox × 1",
+    "sandbox × 2",
+    "sandbox × 4",
+    "libmilter",
+  ]);
+  const measured = all.filter(({ sandboxes }) => !sandboxes);
+  const rows = await measureCost(load, measured, costEffort, folder, failed);
+  assert.deepEqual(rows.map(({ name }) => name), ["inline", "libmilter"]);
+  for (const { started, idle, loaded, connection, session } of rows) {
+    assert.ok(started.least > 0);
+    assert.ok(idle.least > 1000 && loaded.least > 1000, "KiB");
+    assert.ok(Number.isFinite(connection.median) && Number.isFinite(session.median));
   }
+});
+
+Deno.test("cost over many mails and for large ones: what was measured is there", {
+  ignore: !!noCompiler,
+}, async () => {
+  const long = longRuns();
+  const names = ["inline headers", "inline message", "sandbox headers", "sandbox message"];
+  assert.deepEqual(long.map(({ name }) => name), names);
+  const [{ name, mails, resident }] = await measureGrowth(load, long.slice(0, 1), costEffort, folder, failed);
+  assert.deepEqual([name, mails, resident.length], [names[0], costEffort.mails, PARTS]);
+  assert.ok(resident.every((kib) => kib > 10_000));
+  const [inline] = setups([]);
+  const [{ small, large }] = await measureStreaming(load, [inline], folder, failed);
+  assert.ok(small > 10_000 && large >= small, "KiB");
+});
+
+Deno.test(
+  "a row: samples of all peers in all rounds, and what failed",
+  { ignore: !!noLibmilter },
+  async () => {
+    const effort = { rounds: 2, seconds: 0.1, warmup: 0, pin: false, retries: 0, loadOptions: [] };
+    const broken: Peer = {
+      ...millracePeer({ isolation: "none", logLevel: "no level" }),
+      name: "broken",
+    };
+    const peers = [millracePeer({ isolation: "none" }), broken, await libmilterPeer(folder)];
+    const what = { job: job("headers"), transport: "unix", connections: 4, dialect: "postfix" } as const;
+    const row = await measure(load, peers, what, effort, folder);
+    assert.deepEqual(Object.keys(row.samples), ["inline", "libmilter"]);
+    assert.match(row.failures.broken, /ended with 2/);
+    for (const samples of Object.values(row.samples)) {
+      assert.equal(samples.length, 2);
+      for (const { load: { latency_us, setup_us, all_messages }, cpuPerMail, peak } of samples) {
+        assert.ok(all_messages > 0 && cpuPerMail > 0 && peak > 1000);
+        assert.ok(latency_us.p50 > 0 && latency_us.p50 <= latency_us.p90 && latency_us.p90 <= latency_us.p99);
+        assert.ok(setup_us.p50 > 0);
+      }
+    }
+  },
+);
+
+mtaTest("a real Postfix: waits without a milter, with libmilter and with millrace", async () => {
+  const asked = askedFor([millracePeer({ isolation: "none" }), await libmilterPeer(folder)]);
+  const names = asked.map(({ peer, job }) => `${peer.name} ${job.name}`);
+  assert.deepEqual(names, ["inline headers", "inline message", "libmilter headers"]);
+  const effort = { rounds: 1, passes: 2 };
+  const { version, waits } = await measurePostfix(asked.slice(1), effort, folder, failed);
+  assert.match(version, /^3\./);
+  assert.deepEqual(waits.map(({ name, transport }) => `${name} ${transport ?? ""}`.trim()), [
+    "none",
+    ...["inline message unix", "inline message tcp", "libmilter headers unix", "libmilter headers tcp"],
+  ]);
+  for (const { reply, session } of waits) assert.ok(reply.least > 0 && session.least > reply.least);
 });
 
 Deno.test("load generator waits for one reply to each command", { ignore: !!noLibmilter }, async () => {
@@ -119,14 +227,21 @@ Deno.test(
       await assert.rejects(run(socket, job("noop"), "postfix"), /1 edits, expected none/);
       await assert.rejects(run(socket, job("body"), "postfix"), /expected one added field "X-Bench: octets=/);
     });
+    await withServer(peer, job("headers"), "unix", async (socket) => {
+      await assert.rejects(run(socket, job("headers"), "postfix", [], 3), /1 edits, expected 3/);
+    });
     await withServer(peer, job("noop"), "unix", async (socket) => {
       await assert.rejects(run(socket, job("headers"), "postfix"), /at least ADDHDRS/);
     });
   },
 );
 
-/** A filter that answers everything by rote: each read with `reply`, after the negotiation. */
-async function withRote(reply: readonly number[], use: (socket: Socket) => Promise<void>): Promise<void> {
+/** A filter that answers everything by rote: each read with `reply`, after the negotiation and so many ms. */
+async function withRote(
+  reply: readonly number[],
+  use: (socket: Socket) => Promise<void>,
+  pause = 0,
+): Promise<void> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const negotiated = [0, 0, 0, 13, 0x4f, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0];
   const serving = (async () => {
@@ -134,6 +249,7 @@ async function withRote(reply: readonly number[], use: (socket: Socket) => Promi
       const buffer = new Uint8Array(65536);
       try {
         for (let first = true; await connection.read(buffer) !== null; first = false) {
+          if (pause && !first) await new Promise((resolve) => setTimeout(resolve, pause));
           await connection.write(Uint8Array.from(first ? negotiated : reply));
         }
       } catch (error) {
@@ -179,3 +295,13 @@ Deno.test(
     }
   },
 );
+
+Deno.test("load generator: mails that outlast the measured time count for the percentiles", {
+  ignore: !!noCompiler,
+}, () =>
+  withRote([0, 0, 0, 1, 0x63], async (socket) => {
+    const args = ["--seconds", "0.05"];
+    const result = await runLoad(load, [...loadArgs(job("noop"), socket, 1), ...args]);
+    assert.equal(result.all_messages, 1);
+    assert.ok(result.latency_us.p50 > 0);
+  }, 10));

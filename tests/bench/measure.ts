@@ -5,7 +5,16 @@
  */
 import type { Job } from "./jobs.ts";
 import type { Peer } from "./peers.ts";
-import { bound, freeSocket, machineBusy, output, type Server, type Socket, usage } from "./process.ts";
+import {
+  bound,
+  CommandError,
+  freeSocket,
+  machineBusy,
+  output,
+  type Server,
+  type Socket,
+  usage,
+} from "./process.ts";
 
 /** What a row is measured with. */
 export interface Case {
@@ -33,7 +42,7 @@ export interface Effort {
   readonly loadOptions: readonly string[];
 }
 
-/** The line that the load generator prints. Times in microseconds. */
+/** The line that the load generator prints. Times in microseconds, those of mails that began in the measured time. */
 export interface LoadResult {
   readonly messages: number;
   readonly seconds: number;
@@ -66,10 +75,16 @@ export interface Sample {
   readonly others: number;
 }
 
-/** A measured row: for each peer by name its samples, one a round. */
+/** A measured row. */
 export interface Row {
-  readonly case: Case;
-  readonly samples: ReadonlyMap<string, readonly Sample[]>;
+  readonly job: string;
+  readonly transport: Socket["transport"];
+  readonly connections: number;
+  readonly dialect: Case["dialect"];
+  /** For each peer by name its samples, one a round; those that failed are not here. */
+  readonly samples: Readonly<Record<string, readonly Sample[]>>;
+  /** For each peer that did not start, or answered wrongly, what it said. */
+  readonly failures: Readonly<Record<string, string>>;
 }
 
 /**
@@ -82,22 +97,31 @@ export async function runLoad(program: string, args: readonly string[]): Promise
   return JSON.parse(await output(program, args)) as LoadResult;
 }
 
+/** The options of the load generator for a job. */
+export function loadArgs(job: Job, socket: Socket, filters: number): string[] {
+  return ["--socket", socket.spec, "--job", job.check, "--body", `${job.body}`, "--filters", `${filters}`];
+}
+
 async function sample(
   program: string,
   what: Case,
-  socket: Socket,
-  server: Server,
+  { peer, socket, server }: Running,
   effort: Effort,
   warmup: number,
 ): Promise<Sample> {
   const before = usage(server.pid), busyBefore = machineBusy(), start = performance.now();
   const [first, ...rest] = bound(effort.pin && what.connections === 1 ? "0" : undefined, [
     program,
-    ...["--socket", socket.spec, "--connections", `${what.connections}`, "--dialect", what.dialect],
-    ...["--job", what.job.check, "--body", `${what.job.body}`],
+    ...loadArgs(what.job, socket, peer.filters(what.job)),
+    ...["--connections", `${what.connections}`, "--dialect", what.dialect],
     ...["--seconds", `${effort.seconds}`, "--warmup", `${warmup}`, ...effort.loadOptions],
   ]);
   const load = await server.watch(() => runLoad(first, rest));
+  if (load.messages === 0) {
+    throw new CommandError(
+      `No mail was answered in ${effort.seconds} s, and so there is nothing to compare: measure longer`,
+    );
+  }
   const after = usage(server.pid), busy = machineBusy() - busyBefore;
   const cpu = after.cpu - before.cpu;
   const others = Math.max(0, busy - cpu - load.cpu_seconds) / ((performance.now() - start) / 1000);
@@ -128,11 +152,16 @@ async function quietSample(retries: number, once: () => Promise<Sample>): Promis
   return best;
 }
 
+interface Running {
+  readonly peer: Peer;
+  readonly socket: Socket;
+  readonly server: Server;
+}
+
 /**
  * Measures one row. All peers run all the time, each under load in turn, the order reversed from round to round, so
- * that a change in the machine's mood meets all of them.
- *
- * @throws {CommandError} if a server does not start, or answers wrongly
+ * that a change in the machine's mood meets all of them. A peer that fails is left out from then on, and the row says
+ * so.
  */
 export async function measure(
   program: string,
@@ -141,24 +170,44 @@ export async function measure(
   effort: Effort,
   folder: string,
 ): Promise<Row> {
-  const running: { peer: Peer; socket: Socket; server: Server }[] = [];
-  const samples = new Map<string, Sample[]>(peers.map((peer) => [peer.name, []]));
+  const running = new Map<string, Running>();
+  const samples: Record<string, Sample[]> = {};
+  const failures: Record<string, string> = {};
+  /** Does something for a peer; a failure is the peer's, and takes its figures with it. */
+  async function attempt(name: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      failures[name] = error.message;
+      delete samples[name];
+      await running.get(name)?.server.stop();
+      running.delete(name);
+    }
+  }
   try {
     const processors = effort.pin && what.connections === 1 ? "1" : undefined;
-    for (const peer of peers) {
-      const socket = freeSocket(what.transport, folder, peer.name);
-      running.push({ peer, socket, server: await peer.start(what.job, socket, folder, processors) });
+    for (const peer of peers.filter((peer) => peer.has(what.job))) {
+      await attempt(peer.name, async () => {
+        const socket = freeSocket(what.transport, folder, peer.name);
+        const server = await peer.start(what.job, socket, folder, processors);
+        running.set(peer.name, { peer, socket, server });
+        samples[peer.name] = [];
+      });
     }
     for (let round = 0; round < effort.rounds; round++) {
-      const order = round % 2 ? running.toReversed() : running;
+      const order = [...running.values()];
       const warmup = round ? effort.warmup / 4 : effort.warmup;
-      for (const { peer, socket, server } of order) {
-        const once = () => sample(program, what, socket, server, effort, warmup);
-        samples.get(peer.name)!.push(await quietSample(effort.retries, once));
+      for (const one of round % 2 ? order.reverse() : order) {
+        await attempt(one.peer.name, async () => {
+          const once = () => sample(program, what, one, effort, warmup);
+          samples[one.peer.name].push(await quietSample(effort.retries, once));
+        });
       }
     }
   } finally {
-    await Promise.all(running.map(({ server }) => server.stop()));
+    await Promise.all([...running.values()].map(({ server }) => server.stop()));
   }
-  return { case: what, samples };
+  const { job: { name: job }, transport, connections, dialect } = what;
+  return { job, transport, connections, dialect, samples, failures };
 }

@@ -49,16 +49,47 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
+/** Told of a part of the benchmark that fails, by name, and why. */
+export type Failed = (name: string, why: string) => void;
+
+/** Does something that the rest can do without: a {@linkcode CommandError} is reported, and the result is undefined. */
+export async function attempt<T>(
+  name: string,
+  failed: Failed,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    failed(name, error.message);
+    return undefined;
+  }
+}
+
+/** Where a program runs. */
+export interface Surroundings {
+  readonly cwd?: string;
+  /** Variables beside those that this process has. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /**
  * Runs a program to its end.
  *
  * @returns its standard output
  * @throws {CommandError} if it fails; the message has its standard error
+ * @throws {Deno.errors.NotFound} if there is no such program
  */
-export async function output(program: string, args: readonly string[], cwd?: string): Promise<string> {
+export async function output(
+  program: string,
+  args: readonly string[],
+  { cwd, env }: Surroundings = {},
+): Promise<string> {
   const child = new Deno.Command(program, {
     args: [...args],
     cwd,
+    env,
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -80,7 +111,7 @@ export interface Server {
    * @throws {CommandError} if `work` does
    */
   watch<T>(work: () => Promise<T>): Promise<T>;
-  /** From the start of the process until its socket answered, ms. */
+  /** From the start of the process until it had answered the negotiation of its first connection, ms. */
   readonly startedAfter: number;
   /** The end of what it has written to its standard error, 4,000 characters at most. */
   said(): string;
@@ -105,22 +136,30 @@ export function freeSocket(transport: Socket["transport"], folder: string, name:
   return { transport, spec: `inet:${port}@127.0.0.1` };
 }
 
-async function answers(spec: string): Promise<boolean> {
+/** What an MTA says first: version 6, all actions, all of the protocol. */
+const OFFER = Uint8Array.from([0, 0, 0, 13, 0x4f, 0, 0, 0, 6, 0, 0, 1, 0xff, 0, 0x1f, 0xff, 0xff]);
+
+/** Connects as an MTA does. False: nobody listens, or nobody answered the negotiation. */
+async function answers(spec: string, patience: number): Promise<boolean> {
   const inet = /^inet:(\d+)@(.*)$/.exec(spec);
   try {
-    const connection = inet
+    using connection = inet
       ? await Deno.connect({ port: Number(inet[1]), hostname: inet[2] })
       : await Deno.connect({ transport: "unix", path: spec.slice("unix:".length) });
-    connection.close();
-    return true;
+    const timer = setTimeout(() => connection.close(), patience);
+    try {
+      await connection.write(OFFER);
+      return await connection.read(new Uint8Array(512)) !== null;
+    } finally {
+      clearTimeout(timer);
+    }
   } catch {
     return false;
   }
 }
 
 /** How to start and end a server. */
-export interface StartOptions {
-  readonly cwd?: string;
+export interface StartOptions extends Surroundings {
   /** Signal that ends it, SIGTERM by default. */
   readonly end?: Deno.Signal;
   /** Processors that it may run on, as taskset(1) has them; undefined: all. */
@@ -132,22 +171,26 @@ export function bound(processors: string | undefined, command: readonly string[]
   return processors === undefined ? command : ["taskset", "-c", processors, ...command];
 }
 
+/** How long a server may take to start, ms. */
+const START_PATIENCE = 20_000;
+
 /**
- * Starts a server and waits until its socket answers.
+ * Starts a server and waits until it answers a negotiation.
  *
- * @throws {CommandError} if it ends, or does not listen within 20 seconds; the message has its standard error
+ * @throws {CommandError} if it ends, or does not answer within 20 seconds; the message has its standard error
  */
 export async function startServer(
   program: string,
   args: readonly string[],
   socket: Socket,
-  { cwd, end = "SIGTERM", processors }: StartOptions = {},
+  { cwd, env, end = "SIGTERM", processors }: StartOptions = {},
 ): Promise<Server> {
   const [first, ...rest] = bound(processors, [program, ...args]);
   const began = performance.now();
   const child = new Deno.Command(first, {
     args: rest,
     cwd,
+    env,
     stdin: "null",
     stdout: "null",
     stderr: "piped",
@@ -181,12 +224,13 @@ export async function startServer(
       );
     }
   }
-  while (performance.now() - began < 20_000 && !ended) {
-    if (await answers(socket.spec)) {
+  for (let left = START_PATIENCE; left > 0 && !ended; left = START_PATIENCE - (performance.now() - began)) {
+    if (await answers(socket.spec, left)) {
       return { pid: child.pid, stop, watch, startedAfter: performance.now() - began, said: () => said };
     }
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
+  const how = ended ? `ended with ${(await status).code} before it listened` : "did not answer";
   await stop();
-  throw new CommandError(`"${program} ${args.join(" ")}" did not listen on ${socket.spec}:\n${said.trim()}`);
+  throw new CommandError(`"${program} ${args.join(" ")}" ${how} on ${socket.spec}:\n${said.trim()}`);
 }

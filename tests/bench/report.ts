@@ -1,76 +1,26 @@
 /**
- * From samples to figures, and from figures to a table or JSON.
+ * The results as a page in Markdown. Pure.
  *
  * @module
  */
-import type { Row, Sample } from "./measure.ts";
+import type { Cost } from "./cost.ts";
+import { type Growth, LARGE_MAILS, type Streaming } from "./endurance.ts";
+import { figures, ratio, scaled, type Spread } from "./figures.ts";
+import { JOBS } from "./jobs.ts";
+import type { Row } from "./measure.ts";
+import type { PostfixResults } from "./postfix.ts";
+import { BASE, type Results } from "./results.ts";
+import { growthOf, perSandbox, type Verdict, verdicts } from "./targets.ts";
 
-/** Median, and the least and most of what was seen. */
-export interface Spread {
-  readonly median: number;
-  readonly least: number;
-  readonly most: number;
+/** A number with so many digits after the point, and commas between thousands. */
+function number(value: number, digits = 0): string {
+  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return value.toLocaleString("en-GB", options);
 }
 
-/** The spread of one or more values. */
-export function spread(values: readonly number[]): Spread {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const median = sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-  return { median, least: sorted[0], most: sorted[sorted.length - 1] };
-}
-
-/** A peer's figures in one row. Times in microseconds, memory in KiB. */
-export interface Figures {
-  readonly rate: Spread;
-  readonly p50: Spread;
-  readonly p90: Spread;
-  readonly p99: Spread;
-  readonly setup: Spread;
-  readonly cpuPerMail: Spread;
-  readonly rss: number;
-  readonly peak: number;
-  /** SMFIP_* word that the filter answered with. */
-  readonly protocol: number;
-  /** How busy the load generator was, 1 being a whole core: near 1, it was the limit and not the filter. */
-  readonly loadBusy: number;
-  /** Processors that other programs kept busy meanwhile: well above 0, the row says little. */
-  readonly others: number;
-}
-
-/** Condenses one peer's rounds. */
-export function figures(samples: readonly Sample[]): Figures {
-  const of = (pick: (sample: Sample) => number) => spread(samples.map(pick));
-  return {
-    rate: of((s) => s.load.rate),
-    p50: of((s) => s.load.latency_us.p50),
-    p90: of((s) => s.load.latency_us.p90),
-    p99: of((s) => s.load.latency_us.p99),
-    setup: of((s) => s.load.setup_us.p50),
-    cpuPerMail: of((s) => s.cpuPerMail),
-    rss: of((s) => s.rss).median,
-    peak: of((s) => s.peak).most,
-    protocol: samples[0].load.negotiated.protocol,
-    loadBusy: of((s) => s.load.cpu_seconds * s.load.rate / s.load.all_messages).median,
-    others: of((s) => s.others).median,
-  };
-}
-
-/** messages/s of one peer over another's, round by round. */
-export function ratio(row: Row, peer: string, base: string): Spread | undefined {
-  const own = row.samples.get(peer), other = row.samples.get(base);
-  if (!own || !other) return undefined;
-  return spread(own.map((sample, round) => sample.load.rate / other[round].load.rate));
-}
-
-function integer(value: number): string {
-  return Math.round(value).toLocaleString("en-GB");
-}
-
-/** A value with half its range in percent of it: `12,345 ±3%`. */
-export function withSpread({ median, least, most }: Spread): string {
-  const half = Math.round((most - least) / 2 / median * 100);
-  return `${integer(median)} ±${half}%`;
+/** Median, least and most: `1.70 (1.61–1.79)`. */
+export function withSpread({ median, least, most }: Spread, digits = 0): string {
+  return `${number(median, digits)} (${number(least, digits)}–${number(most, digits)})`;
 }
 
 /** Lays out cells in Markdown; the first `left` columns are aligned to the left. */
@@ -79,63 +29,181 @@ export function markdown(
   lines: readonly (readonly string[])[],
   left: number,
 ): string {
-  const widths = head.map((title, i) => Math.max(title.length, ...lines.map((line) => line[i].length)));
+  const widths = head.map((title, i) => Math.max(3, title.length, ...lines.map((line) => line[i].length)));
   const text = (cells: readonly string[]) =>
     `| ${cells.map((c, i) => i < left ? c.padEnd(widths[i]) : c.padStart(widths[i])).join(" | ")} |`;
   const rule = `| ${widths.map((w, i) => i < left ? "-".repeat(w) : "-".repeat(w - 1) + ":").join(" | ")} |`;
   return [text(head), rule, ...lines.map(text)].join("\n");
 }
 
-/** The table, peers in their order; ratios are over the last peer. */
-export function table(rows: readonly Row[], peers: readonly string[]): string {
-  const others = peers.slice(0, -1), base = peers[peers.length - 1];
-  const each = (row: Row, show: (figures: Figures) => string) =>
-    peers.map((peer) => show(figures(row.samples.get(peer)!))).join(" / ");
-  const head = [
-    "job",
-    "socket",
-    "conns",
-    ...peers.map((peer) => `${peer} mails/s`),
-    ...others.map((peer) => `${peer} / ${base}`),
-    "p50 ms",
-    "p90 ms",
-    "p99 ms",
-    "set-up ms",
-    "CPU µs/mail",
-    "peak MiB",
-    "other CPU",
-  ];
-  const ms = (pick: (figures: Figures) => Spread) => (f: Figures) => (pick(f).median / 1000).toFixed(2);
-  const lines = rows.map((row) => [
-    row.case.job.name,
-    row.case.transport,
-    `${row.case.connections}`,
-    ...peers.map((peer) => withSpread(figures(row.samples.get(peer)!).rate)),
-    ...others.map((peer) => {
-      const r = ratio(row, peer, base)!;
-      return `${r.median.toFixed(2)} (${r.least.toFixed(2)}-${r.most.toFixed(2)})`;
-    }),
-    each(row, ms((f) => f.p50)),
-    each(row, ms((f) => f.p90)),
-    each(row, ms((f) => f.p99)),
-    each(row, ms((f) => f.setup)),
-    each(row, (f) => integer(f.cpuPerMail.median)),
-    each(row, (f) => (f.peak / 1024).toFixed(0)),
-    each(row, (f) => f.others.toFixed(1)),
-  ]);
-  return markdown(head, lines, 2);
+function list(items: readonly string[]): string {
+  return items.map((item) => `- ${item}`).join("\n");
 }
 
-/** Everything that was measured, for `--json`. */
-export function json(rows: readonly Row[], about: Readonly<Record<string, unknown>>): string {
-  const body = rows.map((row) => ({
-    job: row.case.job.name,
-    transport: row.case.transport,
-    connections: row.case.connections,
-    dialect: row.case.dialect,
-    peers: Object.fromEntries(
-      [...row.samples].map(([peer, samples]) => [peer, { ...figures(samples), samples }]),
-    ),
-  }));
-  return `${JSON.stringify({ ...about, rows: body }, null, 2)}\n`;
+/** The table of targets. */
+export function verdictTable(all: readonly Verdict[]): string {
+  const lines = all.map(({ what, wanted, found, digits, word }) => [
+    what,
+    wanted,
+    found ? withSpread(found, digits) : "–",
+    word === "missed" ? "**missed**" : word,
+  ]);
+  return markdown(["target", "wanted", "found", "verdict"], lines, 1);
+}
+
+function loadTable(rows: readonly Row[]): string {
+  const head = ["MTA", "socket", "conns", "filter", "mails/s", `/ ${BASE}`, "p50 ms", "p90 ms", "p99 ms"];
+  const ms = (value: Spread) => (value.median / 1000).toFixed(2);
+  const lines = rows.flatMap((row) => {
+    const start = [row.dialect, row.transport, `${row.connections}`];
+    const measured = Object.entries(row.samples).map(([peer, samples]) => {
+      const f = figures(samples), over = ratio(row, peer, BASE);
+      const times = [f.p50, f.p90, f.p99, f.setup].map(ms);
+      const cost = [number(f.cpuPerMail.median), number(f.peak / 1024), f.others.toFixed(1)];
+      return [...start, peer, withSpread(f.rate), over ? withSpread(over, 2) : "–", ...times, ...cost];
+    });
+    const failed = Object.keys(row.failures).map((peer) => [...start, peer, "failed", ...Array(8).fill("–")]);
+    return [...measured, ...failed];
+  });
+  return markdown([...head, "set-up ms", "CPU µs/mail", "peak MiB", "other CPU"], lines, 4);
+}
+
+function loadSections(rows: readonly Row[]): string[] {
+  return JOBS.flatMap(({ name, what }) => {
+    const own = rows.filter(({ job }) => job === name);
+    return own.length ? [`### ${name}`, `${what[0].toUpperCase()}${what.slice(1)}.`, loadTable(own)] : [];
+  });
+}
+
+function costTable(costs: readonly Cost[]): string {
+  const mib = (value: Spread) => withSpread(scaled(value, 1 / 1024), 1);
+  const inline = costs.find(({ sandboxes }) => sandboxes === 0);
+  const each = (cost: Cost, key: "idle" | "loaded") =>
+    inline && cost.sandboxes ? (perSandbox(cost, inline, key).median / 1024).toFixed(1) : "";
+  return markdown(
+    [
+      ...[
+        "filter",
+        "start ms",
+        "idle MiB",
+        "loaded MiB",
+        "each sandbox, idle MiB",
+        "each sandbox, loaded MiB",
+      ],
+      ...["idle connection KiB", "session with a mail KiB"],
+    ],
+    costs.map((cost) => [
+      cost.name,
+      withSpread(cost.started),
+      mib(cost.idle),
+      mib(cost.loaded),
+      each(cost, "idle"),
+      each(cost, "loaded"),
+      withSpread(cost.connection, 1),
+      withSpread(cost.session, 1),
+    ]),
+    1,
+  );
+}
+
+function growthTable(runs: readonly Growth[]): string {
+  const mib = (kib: number) => (kib / 1024).toFixed(1);
+  const parts = [0, 0.25, 0.5, 0.75, 1];
+  return markdown(
+    ["filter", "mails", ...parts.map((part) => `MiB at ${part * 100} %`), "growth"],
+    runs.map((run) => [
+      run.name,
+      number(run.mails),
+      ...parts.map((part) => mib(run.resident[Math.round(part * (run.resident.length - 1))])),
+      `${(growthOf(run) * 100).toFixed(1)} %`,
+    ]),
+    1,
+  );
+}
+
+function streamingTable(all: readonly Streaming[]): string {
+  const mib = (kib: number) => (kib / 1024).toFixed(1);
+  return markdown(
+    ["filter", "peak MiB, mails of 1 MiB", `peak MiB, ${LARGE_MAILS} mails of 50 MiB`],
+    all.map(({ name, small, large }) => [name, mib(small), mib(large)]),
+    1,
+  );
+}
+
+function postfixTable({ waits }: PostfixResults): string {
+  return markdown(
+    ["filter", "socket", "reply ms", "more than without ms", "reply p90 ms", "session ms"],
+    waits.map(({ name, transport, reply, replyP90, session, more }) => [
+      name,
+      transport ?? "",
+      withSpread(reply, 2),
+      transport ? withSpread(more, 2) : "",
+      withSpread(replyP90, 2),
+      withSpread(session, 2),
+    ]),
+    2,
+  );
+}
+
+function costSections({ costs, growth, streaming }: Results): string[] {
+  const sections: string[] = [];
+  if (costs.length) {
+    sections.push(
+      "### Start and memory",
+      "Filter: `headers`. Start: until the process had answered the negotiation of its first connection. Memory: " +
+        "resident, just after the start and after load on 16 connections; then for each of many connections that are " +
+        "open on top of that, with no mail begun, and with a mail whose envelope and header are sent.",
+      costTable(costs),
+    );
+  }
+  if (growth.length) {
+    sections.push(
+      "### Memory over many mails",
+      "16 connections. Growth: the least of the second half over the least of the first, without its first part.",
+      growthTable(growth),
+    );
+  }
+  if (streaming.length) {
+    sections.push("### Large mails", "One connection, filter `body`.", streamingTable(streaming));
+  }
+  return sections.length ? ["## Cost", ...sections] : [];
+}
+
+function postfixSections(postfix: PostfixResults | undefined): string[] {
+  return postfix
+    ? [
+      "## A real Postfix",
+      "What an SMTP client waits, one at a time: from the dot that ends a mail of 20 header fields and 2 KiB to the " +
+      "reply, and for the whole session with one mail. Each line is a Postfix of its own on this machine, in turns; " +
+      "the filter adds one header field.",
+      postfixTable(postfix),
+    ]
+    : [];
+}
+
+const HOW_TO_READ =
+  "All filters do the same work, and the load generator checks every answer. Each row starts all programs, then loads " +
+  "one after the other, round by round; figures are medians of rounds with the least and the most, ratios are taken " +
+  `within a round. p50, p90, p99: from the first byte of a mail to its verdict. Set-up: from connect to the answer to ` +
+  "the negotiation, median. CPU: user and system time of the filter's process. Peak: the most memory that was ever " +
+  "resident. Other CPU: processors that neither the filter nor the load generator kept busy; well above 0, the row " +
+  "says little.";
+
+/** The whole page; `chart` is the address of the picture beside it. */
+export function page(results: Results, chart: string): string {
+  const { about, notes, load } = results;
+  const parts = [
+    "# Benchmark results",
+    `Written by \`${about.command}\` on ${about.date.slice(0, 16).replace("T", " ")} UTC.`,
+    list([...about.machine, ...about.versions, ...about.conditions]),
+    `![mails a second over libmilter, p99, and waits of a real Postfix](${chart})`,
+    "## Targets",
+    "Medians; least and most of all rounds in parentheses.",
+    verdictTable(verdicts(results)),
+    ...(notes.length ? ["## Not measured", list(notes)] : []),
+    ...(load.length ? ["## Load", HOW_TO_READ, ...loadSections(load)] : []),
+    ...costSections(results),
+    ...postfixSections(results.postfix),
+  ];
+  return `${parts.join("\n\n")}\n`;
 }

@@ -11,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_REPLY (1u << 20)
 #define MAX_PIECES 16
 #define MAX_ERRORS_SHOWN 10
 
@@ -22,14 +21,21 @@ uint64_t now(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static uint32_t u32(const uint8_t *b) { return (uint32_t)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3]; }
+uint32_t u32(const uint8_t *b) { return (uint32_t)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3]; }
 
-static void close_connection(struct run *run, struct connection *c)
+void close_connection(struct run *run, struct connection *c)
 {
     if (c->fd >= 0) close(c->fd);
     c->fd = -1;
     c->phase = CLOSED;
     run->open--;
+}
+
+/* Its place is taken by a new connection, as long as there is work. */
+void reopen(struct run *run, struct connection *c)
+{
+    close_connection(run, c);
+    if (!run->stopping) open_connection(run, c);
 }
 
 void fail(struct run *run, struct connection *c, const char *format, ...)
@@ -141,12 +147,8 @@ static void leave(struct run *run, struct connection *c)
     bool sent = run->options.dialect == POSTFIX ? send_small(run, c, postfix, sizeof postfix)
                                                 : send_small(run, c, sendmail, sizeof sendmail);
     if (!sent) return;
-    if (run->options.await_close) {
-        c->phase = LEAVING;
-    } else {
-        close_connection(run, c);
-        if (!run->stopping) open_connection(run, c);
-    }
+    if (run->options.await_close) c->phase = LEAVING;
+    else reopen(run, c);
 }
 
 /* True: a mail was begun. False: the connection is done. */
@@ -165,216 +167,53 @@ static bool begin_mail(struct run *run, struct connection *c)
     run->started++;
     c->mail_started = now();
     c->in_mail = true;
-    c->skip_body = false;
     c->edits = 0;
+    c->edit_octets = 0;
     c->step = c->script->hello_steps;
     c->written = c->mails ? 0 : c->script->abort_length;
     return true;
 }
 
-/* Goes on until a reply is to be awaited or the socket is full. */
-static void advance(struct run *run, struct connection *c)
+static bool hold_here(const struct run *run, const struct connection *c)
 {
-    c->writes++;
-    for (;;) {
-        if (!c->in_mail && c->step >= c->script->hello_steps && !begin_mail(run, c)) return;
-        if (!write_step(run, c)) return;
-        c->awaited = c->script->steps[c->step].command;
-        c->step++;
-        c->written = 0;
-        if (c->awaited) return;
-    }
+    if (run->gathering || run->options.hold == HOLD_HELLO) return !c->in_mail && c->step >= c->script->hello_steps;
+    return run->options.hold == HOLD_HEADER && c->in_mail && c->step >= c->script->body_steps;
 }
 
-static void read_symbols(struct run *run, struct connection *c, struct symbols *symbols, const uint8_t *at, size_t left)
+/* From the first frame after the negotiation on. */
+void start_script(struct run *run, struct connection *c, const struct script *script)
 {
-    while (left) {
-        const uint8_t *end = left > 4 ? memchr(at + 4, 0, left - 4) : NULL;
-        if (!end || u32(at) >= MAX_STAGES) {
-            fail(run, c, "the macro lists of the reply to O are malformed, %zu bytes before their end", left);
-            return;
-        }
-        symbols->names[u32(at)] = (char *)at + 4;
-        left -= (size_t)(end + 1 - at);
-        at = end + 1;
-    }
-}
-
-/* Connections that negotiate the same share a script; a filter that gives many answers gets many scripts. */
-static const struct script *script_for(struct run *run, const uint8_t *reply, size_t length, const struct symbols *symbols)
-{
-    static struct known {
-        uint8_t reply[2048];
-        size_t length;
-        struct script *script;
-    } known[8];
-    static int count;
-    for (int i = 0; i < count; i++)
-        if (known[i].length == length && !memcmp(known[i].reply, reply, length)) return known[i].script;
-    if (count == 8 || length > sizeof known[0].reply)
-        fatal("the filter's reply to O is over %zu bytes, or differs from connection to connection", sizeof known[0].reply);
-    struct script *script = build_script(&run->options, &run->mail, run->protocol, symbols);
-    memcpy(known[count].reply, reply, length);
-    known[count].length = length;
-    known[count++].script = script;
-    return script;
-}
-
-static void on_negotiated(struct run *run, struct connection *c, char code, const uint8_t *payload, size_t length)
-{
-    if (code != 'O' || length < 12) {
-        fail(run, c, "answered with '%c' and %zu bytes, expected O and 12 bytes or more", code, length);
-        return;
-    }
-    run->version = u32(payload);
-    run->actions = u32(payload + 4);
-    run->protocol = u32(payload + 8);
-    bool needs_add = run->options.job != JOB_NOOP;
-    if (run->version < 2 || run->version > OFFER_VERSION || run->actions & ~OFFER_ACTIONS ||
-        run->protocol & ~OFFER_PROTOCOL || (needs_add && !(run->actions & SMFIF_ADDHDRS))) {
-        fail(run, c, "negotiated version %u, actions 0x%x, protocol 0x%x; expected 2 to %u, at most 0x%x%s, at most 0x%x",
-             run->version, run->actions, run->protocol, OFFER_VERSION, OFFER_ACTIONS,
-             needs_add ? " and at least ADDHDRS (0x1)" : "", OFFER_PROTOCOL);
-        return;
-    }
-    struct symbols symbols = {{0}};
-    read_symbols(run, c, &symbols, payload + 12, length - 12);
-    if (c->phase == CLOSED) return;
-    add_sample(&run->setup, now() - c->connect_started);
-    run->sessions++;
-    c->script = script_for(run, payload, length, &symbols);
-    if (c->text_room < c->script->text_length) {
+    c->script = script;
+    if (c->text_room < script->text_length) {
         free(c->text);
-        c->text = malloc(c->script->text_length);
+        c->text = malloc(script->text_length);
         if (!c->text) fatal("no memory for the text of connection %d", (int)(c - run->connections));
-        c->text_room = c->script->text_length;
+        c->text_room = script->text_length;
     }
-    memcpy(c->text, c->script->text, c->script->text_length);
+    memcpy(c->text, script->text, script->text_length);
     c->phase = TALKING;
     c->step = 0;
     c->written = 0;
     advance(run, c);
 }
 
-/* The edits must be those that the job makes of this very mail. */
-static bool edits_right(struct run *run, struct connection *c)
+/* Goes on until a reply is to be awaited or the socket is full. */
+void advance(struct run *run, struct connection *c)
 {
-    if (run->options.job == JOB_NOOP) {
-        if (!c->edits) return true;
-        fail(run, c, "%d edits, expected none", c->edits);
-        return false;
-    }
-    char want[128];
-    const struct mail *m = &run->mail;
-    if (run->options.job == JOB_HEADERS) {
-        snprintf(want, sizeof want, "fields=%d octets=%zu", m->fields, m->field_octets);
-    } else {
-        uint32_t fnv = fnv1a(m->body_fnv, c->text + c->script->tail_offset, c->script->tail_length);
-        snprintf(want, sizeof want, "octets=%zu fnv1a=%08x", m->body_length + c->script->tail_length, fnv);
-    }
-    static const char name[] = "X-Bench";
-    const char *value = c->edit + sizeof name;
-    bool shape = c->edits == 1 && c->edit_length > sizeof name && !memcmp(c->edit, name, sizeof name);
-    if (shape && c->script->lead_space && *value == ' ') value++;
-    if (shape && !strcmp(value, want)) return true;
-    fail(run, c, "%d edits, the last \"%.60s: %.100s\"; expected one added field \"X-Bench: %s\"", c->edits, c->edit,
-         c->edits ? c->edit + strlen(c->edit) + 1 : "", want);
-    return false;
-}
-
-static void on_end_of_mail(struct run *run, struct connection *c)
-{
-    if (!edits_right(run, c)) return;
-    uint64_t time = now();
-    run->finished++;
-    run->frames += (long)c->script->frames_per_mail;
-    if (run->counting) {
-        run->counted++;
-        if (c->mail_started >= run->counting_since) add_sample(&run->latency, time - c->mail_started);
-    }
-    c->mails++;
-    c->in_mail = false;
-    c->awaited = 0;
-    advance(run, c);
-}
-
-static void on_reply(struct run *run, struct connection *c, char code, const uint8_t *payload, size_t length)
-{
-    run->replies++;
-    if (!c->awaited) {
-        fail(run, c, "sent '%c' (%zu bytes) that no command asked for", code, length);
-    } else if (c->awaited == 'O') {
-        on_negotiated(run, c, code, payload, length);
-    } else if (c->awaited == 'E' && code == 'p') {
-        c->last_progress = now();
-    } else if (c->awaited == 'E' && (code == 'h' || code == 'i')) {
-        size_t skip = code == 'i' ? 4 : 0;
-        c->edits++;
-        c->edit_length = length - skip;
-        if (length < skip + 3 || c->edit_length >= sizeof c->edit || payload[length - 1]) {
-            fail(run, c, "a header edit of %zu bytes, expected name, NUL, value, NUL in at most %zu", length, sizeof c->edit);
+    c->writes++;
+    for (;;) {
+        if (hold_here(run, c)) {
+            c->phase = HELD;
+            c->awaited = 0;
+            run->held++;
             return;
         }
-        memcpy(c->edit, payload + skip, c->edit_length);
-        c->edit[c->edit_length] = 0;
-    } else if (c->awaited == 'E' && (code == 'c' || code == 'a') && !length) {
-        on_end_of_mail(run, c);
-    } else if (c->awaited == 'B' && code == 's' && run->protocol & SMFIP_SKIP && !length) {
-        /* the filter has seen enough: on to the write that ends with E */
-        while (c->script->steps[c->step].command == 'B') c->step++;
-        advance(run, c);
-    } else if (c->awaited != 'E' && code == 'c' && !length) {
-        advance(run, c);
-    } else {
-        fail(run, c, "'%c' (0x%02x) with %zu bytes, which this job never answers here", code, (uint8_t)code, length);
-    }
-}
-
-static void on_readable(struct run *run, struct connection *c)
-{
-    if (c->input_room - c->input_length < 4096) {
-        c->input_room = c->input_room ? c->input_room * 2 : 8192;
-        c->input = realloc(c->input, c->input_room);
-        if (!c->input) fatal("no memory for replies");
-    }
-    ssize_t n = read(c->fd, c->input + c->input_length, c->input_room - c->input_length);
-    if (n < 0 && errno == EAGAIN) return;
-    if (n <= 0 && c->phase == LEAVING && !c->input_length) {
-        close_connection(run, c);
-        if (!run->stopping) open_connection(run, c);
-        return;
-    }
-    if (n <= 0) {
-        fail(run, c, "the filter closed the connection: %s", n ? strerror(errno) : "end of file");
-        return;
-    }
-    c->input_length += (size_t)n;
-    c->last_progress = now();
-    size_t at = 0, total = c->input_length;
-    uint64_t writes = c->writes;
-    while (total - at >= 5) {
-        uint32_t length = u32(c->input + at);
-        if (!length || length > MAX_REPLY) {
-            fail(run, c, "a reply of length %u, expected 1 to %u", length, MAX_REPLY);
-            return;
-        }
-        if (total - at < 4 + (size_t)length) break;
-        on_reply(run, c, (char)c->input[at + 4], c->input + at + 5, length - 1);
-        at += 4 + (size_t)length;
-        /* What came in the same read after the answer that let us go on cannot answer anything. */
-        if (c->writes != writes && at < total) {
-            fail(run, c, "%zu bytes more than the one reply that was due", total - at);
-            return;
-        }
-        /* closed, or closed and opened again */
-        if (c->phase < NEGOTIATING) return;
-    }
-    memmove(c->input, c->input + at, total - at);
-    c->input_length = total - at;
-    if (c->awaited == 'E' && c->writes == writes && run->address.ss_family == AF_INET && !run->options.real_tcp) {
-        /* A filter that writes edit and verdict apart, Nagle on, waits for our ACK, which would be 40 ms late. */
-        int one = 1;
-        setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+        if (!c->in_mail && c->step >= c->script->hello_steps && !begin_mail(run, c)) return;
+        if (!write_step(run, c)) return;
+        c->awaited = c->script->steps[c->step].command;
+        c->step++;
+        c->written = 0;
+        if (c->awaited) return;
     }
 }
 

@@ -12,6 +12,7 @@ enum phase {
     CONNECTING,
     NEGOTIATING,
     TALKING,
+    HELD,   /* nothing more is sent, for now or with --hold for ever */
     LEAVING /* Q is sent; the filter closes */
 };
 
@@ -27,11 +28,9 @@ struct connection {
     uint64_t writes;     /* times that a reply let us go on */
     char awaited;        /* command whose reply is due, or 0 */
     bool in_mail;
-    bool skip_body;
     int mails;           /* on this connection */
     int edits;           /* in the answer to E so far */
-    char edit[256];      /* the last added field: name, NUL, value */
-    size_t edit_length;
+    size_t edit_octets;  /* names and values of the fields that they added */
     uint64_t connect_started, mail_started, last_progress;
     uint8_t *input;
     size_t input_length, input_room;
@@ -45,9 +44,11 @@ struct run {
     int epoll;
     struct connection *connections;
     int open;            /* connections that are not CLOSED */
+    int held;            /* connections that are HELD */
+    bool gathering;      /* none may begin a mail before all are up */
     bool stopping;       /* no new mail is started */
     bool counting;       /* inside the measured time */
-    uint64_t counting_since;
+    uint64_t counting_since; /* UINT64_MAX before it is known */
     long started, finished, counted, sessions, replies, frames, errors;
     uint32_t version, actions, protocol; /* as last negotiated */
     uint64_t next_id;
@@ -55,7 +56,13 @@ struct run {
 };
 
 uint64_t now(void);
+uint32_t u32(const uint8_t *b);
 void open_connection(struct run *run, struct connection *c);
+void close_connection(struct run *run, struct connection *c);
+void reopen(struct run *run, struct connection *c);
+void start_script(struct run *run, struct connection *c, const struct script *script);
+void advance(struct run *run, struct connection *c);
+void on_readable(struct run *run, struct connection *c); /* answers.c */
 void on_ready(struct run *run, struct connection *c, uint32_t events);
 void fail(struct run *run, struct connection *c, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -21,6 +21,13 @@ enum job {
 #define OFFER_ACTIONS 0x1ffu
 #define OFFER_PROTOCOL 0x1fffffu
 
+/* Where --hold stops: in the middle of an SMTP session, as a client that thinks leaves it. */
+enum hold {
+    HOLD_NOT,
+    HOLD_HELLO, /* connected and greeted, no mail begun */
+    HOLD_HEADER /* envelope and header are sent, the body is not */
+};
+
 #define SMFIF_ADDHDRS 0x1u
 #define SMFIP_NOCONNECT 0x1u
 #define SMFIP_NOHELO 0x2u
@@ -56,6 +63,8 @@ struct options {
     int per_connection; /* mails before the connection is closed and opened again; 0: never */
     size_t body;    /* octets of each body */
     int headers;    /* header fields of each mail */
+    int filters;    /* filters that do the job one after the other: each adds its field to what the one before left */
+    enum hold hold;
     bool real_tcp;  /* leave Nagle and delayed ACK as the MTAs have them */
     bool await_close; /* after Q wait until the filter closes, to see surplus replies */
     double patience; /* seconds without an answer that count as an error */
@@ -87,6 +96,7 @@ struct script {
     uint32_t *ids; /* where in `text` a queue id stands */
     size_t id_count, id_room;
     uint32_t hello_steps; /* steps before this one: once per connection; from it on: each mail */
+    uint32_t body_steps;  /* with HOLD_HEADER: the step where the body begins */
     uint32_t abort_length; /* the mail part begins with this many bytes of A, left out before the first mail */
     uint64_t frames_per_mail;
     uint32_t tail_offset, tail_length; /* last octets of the body: they hold the queue id */

@@ -1,5 +1,5 @@
 /* load: plays many MTA connections against a milter and prints one line of JSON.
- *   cc -O2 -o load main.c connection.c script.c
+ *   cc -O2 -o load main.c connection.c answers.c script.c
  *   ./load --socket unix:/path --connections 16 --seconds 5 --dialect postfix --job headers */
 #include "connection.h"
 
@@ -26,6 +26,9 @@ static const char usage[] =
     "  --job NAME           noop, headers or body: what the filter does to each mail (noop)\n"
     "  --body BYTES         body of each mail (2048)\n"
     "  --headers N          header fields of each mail (20)\n"
+    "  --filters N          filters that do the job in a row, each to what the one before left (1)\n"
+    "  --hold WHERE         opens all connections, goes to hello (no mail begun) or header (before the body), says so\n"
+    "                       in a line of JSON, and keeps them there until its standard input ends\n"
     "  --real-tcp           leave Nagle's algorithm and delayed ACKs on, as MTAs do; default: no such stalls\n"
     "  --await-close        after QUIT wait until the filter closes, to see surplus replies\n"
     "  --patience S         seconds without an answer that count as an error (30)\n";
@@ -82,13 +85,16 @@ static double number(const char *option, const char *text, double least, double 
 
 static void parse_options(struct options *o, int argc, char **argv)
 {
-    enum { SOCKET = 1, CONNECTIONS, SECONDS, WARMUP, MESSAGES, PER, DIALECT, JOB, BODY, HEADERS, REAL, AWAIT, PATIENCE, HELP };
+    enum { SOCKET = 1, CONNECTIONS, SECONDS, WARMUP, MESSAGES, PER, DIALECT, JOB, BODY, HEADERS, FILTERS, HOLD, REAL, AWAIT,
+           PATIENCE, HELP };
     static const struct option options[] = {
         {"socket", 1, 0, SOCKET}, {"connections", 1, 0, CONNECTIONS}, {"seconds", 1, 0, SECONDS},
         {"warmup", 1, 0, WARMUP}, {"messages", 1, 0, MESSAGES}, {"per-connection", 1, 0, PER},
         {"dialect", 1, 0, DIALECT}, {"job", 1, 0, JOB}, {"body", 1, 0, BODY}, {"headers", 1, 0, HEADERS},
+        {"filters", 1, 0, FILTERS}, {"hold", 1, 0, HOLD},
         {"real-tcp", 0, 0, REAL}, {"await-close", 0, 0, AWAIT}, {"patience", 1, 0, PATIENCE}, {"help", 0, 0, HELP}, {0}};
-    *o = (struct options){.connections = 1, .seconds = 5, .per_connection = 100, .body = 2048, .headers = 20, .patience = 30};
+    *o = (struct options){.connections = 1, .seconds = 5, .per_connection = 100, .body = 2048, .headers = 20,
+                          .filters = 1, .patience = 30};
     for (int code; (code = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (code) {
         case SOCKET: o->socket = optarg; break;
@@ -99,6 +105,12 @@ static void parse_options(struct options *o, int argc, char **argv)
         case PER: o->per_connection = (int)number("per-connection", optarg, 0, 1e9); break;
         case BODY: o->body = (size_t)number("body", optarg, 32, 1e8); break;
         case HEADERS: o->headers = (int)number("headers", optarg, 0, 1000); break;
+        case FILTERS: o->filters = (int)number("filters", optarg, 1, 100); break;
+        case HOLD:
+            if (!strcmp(optarg, "hello")) o->hold = HOLD_HELLO;
+            else if (!strcmp(optarg, "header")) o->hold = HOLD_HEADER;
+            else fatal("--hold is \"%s\", expected hello or header", optarg);
+            break;
         case PATIENCE: o->patience = number("patience", optarg, 0.1, 3600); break;
         case REAL: o->real_tcp = true; break;
         case AWAIT: o->await_close = true; break;
@@ -153,11 +165,12 @@ static double cpu_seconds(void)
 }
 
 /* Once in a while: connections refused by a full backlog, and connections that hang. */
-static void look_after(struct run *run, uint64_t time)
+static void look_after(struct run *run)
 {
+    uint64_t time = now();
     for (int i = 0; i < run->options.connections; i++) {
         struct connection *c = &run->connections[i];
-        if (c->phase == CLOSED) continue;
+        if (c->phase == CLOSED || c->phase == HELD) continue;
         if ((double)(time - c->last_progress) / 1e9 > run->options.patience)
             fail(run, c, "no answer for %g seconds", run->options.patience);
         else if (c->phase == BACKLOG_FULL)
@@ -165,34 +178,68 @@ static void look_after(struct run *run, uint64_t time)
     }
 }
 
-static void talk(struct run *run, uint64_t *from, uint64_t *until)
+/* All connections are up: the mails begin. */
+static void release(struct run *run)
+{
+    run->gathering = false;
+    run->held = 0;
+    for (int i = 0; i < run->options.connections; i++) {
+        struct connection *c = &run->connections[i];
+        if (c->phase != HELD) continue;
+        c->phase = TALKING;
+        c->last_progress = now();
+        advance(run, c);
+    }
+}
+
+/* Until all connections are closed, or held for good. Connections that are still to come would make the measured time
+ * another load, so mails begin when all are up. */
+static void talk(struct run *run, uint64_t *until)
 {
     const struct options *o = &run->options;
     struct epoll_event events[512];
-    uint64_t start = now(), last_look = start;
-    run->counting_since = start + (uint64_t)(o->messages ? 0 : o->warmup * 1e9);
-    uint64_t end = o->messages ? UINT64_MAX : run->counting_since + (uint64_t)(o->seconds * 1e9);
-    *from = run->counting_since;
+    uint64_t last_look = now();
+    run->counting_since = *until = UINT64_MAX;
+    run->gathering = true;
     for (int i = 0; i < o->connections; i++) open_connection(run, &run->connections[i]);
-    while (run->open) {
+    /* one that failed will never be up, and the others would wait for it */
+    while (run->open && !(run->errors && (run->gathering || o->hold))) {
         int count = epoll_wait(run->epoll, events, 512, 2);
         if (count < 0 && errno != EINTR) fatal("epoll_wait: %s", strerror(errno));
         uint64_t time = now();
-        if (time >= end) run->stopping = true;
-        run->counting = time >= run->counting_since && time < end;
-        if (time - last_look > 2000000) look_after(run, last_look = time);
+        if (run->held == o->connections) {
+            if (o->hold && (!run->gathering || o->hold == HOLD_HELLO)) return;
+            run->counting_since = time + (uint64_t)(o->messages ? 0 : o->warmup * 1e9);
+            if (!o->messages) *until = run->counting_since + (uint64_t)(o->seconds * 1e9);
+            release(run);
+        }
+        if (time >= *until) run->stopping = true;
+        run->counting = time >= run->counting_since && time < *until;
+        if (time - last_look > 2000000) {
+            last_look = time;
+            look_after(run);
+        }
         for (int i = 0; i < count; i++) {
             struct connection *c = events[i].data.ptr;
             if (c->fd >= 0) on_ready(run, c, events[i].events);
         }
     }
-    *until = o->messages ? now() : end;
+    if (*until == UINT64_MAX) *until = now();
+}
+
+static int stay(struct run *run)
+{
+    if (run->errors) return 1;
+    printf("{\"held\":%d}\n", run->held);
+    fflush(stdout);
+    while (getchar() != EOF) {}
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
     static struct run run;
-    uint64_t from, until;
+    uint64_t until;
     struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
     if (!getrlimit(RLIMIT_NOFILE, &files)) {
@@ -207,10 +254,11 @@ int main(int argc, char **argv)
     if (run.epoll < 0 || !run.connections) fatal("could not set up: %s", strerror(errno));
     for (int i = 0; i < run.options.connections; i++) run.connections[i].fd = -1;
     run.next_id = 1;
-    talk(&run, &from, &until);
+    talk(&run, &until);
+    if (run.options.hold) return stay(&run);
 
     const struct options *o = &run.options;
-    double seconds = (double)(until - from) / 1e9;
+    double seconds = (double)(until - run.counting_since) / 1e9;
     printf("{\"messages\":%ld,\"seconds\":%.6f,\"rate\":%.2f,", run.counted, seconds, (double)run.counted / seconds);
     printf("\"latency_us\":{\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f},", percentile(&run.latency, 0.5),
            percentile(&run.latency, 0.9), percentile(&run.latency, 0.99), percentile(&run.latency, 1));

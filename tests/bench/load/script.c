@@ -289,6 +289,8 @@ struct script *build_script(const struct options *options, struct mail *mail, ui
     if (postfix && !(protocol & SMFIP_NOEOH)) macro_frame(&b, 'N', 6);
     if (!postfix && symbols->names[6] && *symbols->names[6]) macro_frame(&b, 'N', 6);
     command(&b, 'N', SMFIP_NOEOH, SMFIP_NR_EOH, "", 0);
+    if (options->hold) end_write(&b, 0);
+    s->body_steps = (uint32_t)s->step_count;
     if (!(protocol & SMFIP_NOBODY)) body_frames(&b, mail, postfix);
     macro_frame(&b, 'E', 5);
     command(&b, 'E', 0, 0, "", 0);
