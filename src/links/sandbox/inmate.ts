@@ -68,8 +68,9 @@ class Inmate {
   }
 
   async run(): Promise<never> {
+    const take = (kind: number, id: number, payload: Uint8Array): void => this.#take(kind, id, payload);
     for (;;) {
-      this.#in.drain((kind, session, payload) => this.#take(kind, session, payload));
+      this.#in.drain(take);
       this.#ring.flush();
       await this.#in.arrived();
     }
