@@ -78,12 +78,16 @@ export class Prelude {
     if (level === -1) return;
     const kept = this.#macros.get(stage);
     // Postfix repeats the same macros before each header and body piece.
-    if (kept !== undefined && kept.length === frame.length && kept.every((byte, i) => byte === frame[i])) {
-      return;
-    }
+    if (kept !== undefined && same(kept, frame)) return;
     if (level < ORDER.indexOf(SMFIC.DATA)) {
       for (const later of ORDER.slice(level + 1)) this.#macros.delete(later);
     }
     this.#macros.set(stage, frame.slice());
   }
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
