@@ -99,7 +99,7 @@ async function postfix(
     failed("real Postfix", missing);
     return undefined;
   }
-  console.error("postfix: about a minute for each round");
+  console.error("postfix: about half a minute for each round");
   const asked = askedFor(peers.filter((peer) => isMillrace(peer) || peer.name === BASE));
   const often = { rounds: effort.rounds, passes: quick ? 5 : 40 };
   return await attempt("real Postfix", failed, () => measurePostfix(asked, often, folder, failed));

@@ -27,7 +27,7 @@ export interface Case {
 /** How long and how often. */
 export interface Effort {
   readonly rounds: number;
-  /** Measured seconds of each round. */
+  /** Measured seconds of each round, at least; the load generator goes on if mails are too slow. */
   readonly seconds: number;
   /** Unmeasured seconds at the start of the first round, for the just-in-time compiler; a quarter of it later. */
   readonly warmup: number;
@@ -44,8 +44,11 @@ export interface Effort {
 
 /** The line that the load generator prints. Times in microseconds, those of mails that began in the measured time. */
 export interface LoadResult {
+  /** Mails that were answered in the measured time. */
   readonly messages: number;
+  /** The measured time: at least what was asked for, and until there were as many mails as connections. */
   readonly seconds: number;
+  /** Mails a second, parts of mails counted by their replies. */
   readonly rate: number;
   readonly latency_us: {
     readonly p50: number;
@@ -117,9 +120,9 @@ async function sample(
     ...["--seconds", `${effort.seconds}`, "--warmup", `${warmup}`, ...effort.loadOptions],
   ]);
   const load = await server.watch(() => runLoad(first, rest));
-  if (load.messages === 0) {
+  if (load.latency_us.p99 === 0) {
     throw new CommandError(
-      `No mail was answered in ${effort.seconds} s, and so there is nothing to compare: measure longer`,
+      `No mail began and was answered in ${load.seconds} s: it is too slow for this load`,
     );
   }
   const after = usage(server.pid), busy = machineBusy() - busyBefore;

@@ -26,7 +26,7 @@ Parts; all three if none is named:
   --dialects LIST      how the load generator speaks: postfix, sendmail (both, sendmail at 16 connections only)
   --peers LIST         of ${PEERS.join(", ")} (all)
   --rounds N           rounds of everything, peers in turn (5)
-  --seconds S          measured time of each peer in each round (2)
+  --seconds S          measured time of each peer in each round (2); up to ten times as long for slow mails
   --mails N            mails of the long run, for example 1000000 (100000)
   --quick              a smoke test and no measurement: one round of half a second, 1 and 16 connections, 2,000 mails
 

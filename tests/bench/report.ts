@@ -184,7 +184,7 @@ function postfixSections(postfix: PostfixResults | undefined): string[] {
 const HOW_TO_READ =
   "All filters do the same work, and the load generator checks every answer. Each row starts all programs, then loads " +
   "one after the other, round by round; figures are medians of rounds with the least and the most, ratios are taken " +
-  `within a round. p50, p90, p99: from the first byte of a mail to its verdict. Set-up: from connect to the answer to ` +
+  `within a round. A round goes on until as many mails are answered as there are connections, up to ten times as long. p50, p90, p99: from the first byte of a mail to its verdict. Set-up: from connect to the answer to ` +
   "the negotiation, median. CPU: user and system time of the filter's process. Peak: the most memory that was ever " +
   "resident. Other CPU: processors that neither the filter nor the load generator kept busy; well above 0, the row " +
   "says little.";

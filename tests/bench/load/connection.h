@@ -48,7 +48,8 @@ struct run {
     bool gathering;      /* none may begin a mail before all are up */
     bool stopping;       /* no new mail is started */
     bool counting;       /* inside the measured time */
-    uint64_t counting_since; /* UINT64_MAX before it is known */
+    uint64_t counting_since, counting_until; /* UINT64_MAX and 0 before they are known */
+    double parts;        /* mails that those under way make at the end of the measured time, less those at its start */
     long started, finished, counted, sessions, replies, frames, errors;
     uint32_t version, actions, protocol; /* as last negotiated */
     uint64_t next_id;

@@ -57,7 +57,7 @@ struct options {
     enum dialect dialect;
     enum job job;
     int connections;
-    double seconds; /* measured time; 0: until `messages` are done */
+    double seconds; /* measured time at least */
     double warmup;  /* seconds before the measured time */
     long messages;  /* 0: until the time is over */
     int per_connection; /* mails before the connection is closed and opened again; 0: never */

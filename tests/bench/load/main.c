@@ -18,7 +18,8 @@
 static const char usage[] =
     "usage: load --socket inet:PORT@ADDRESS|unix:PATH [options]\n"
     "  --connections N      connections kept busy at once (1)\n"
-    "  --seconds S          measured time (5), after\n"
+    "  --seconds S          measured time (5); it goes on until as many mails are answered as there are connections,\n"
+    "                       up to ten times as long; after\n"
     "  --warmup S           time that is not measured (0)\n"
     "  --messages N         mails in all instead of a time\n"
     "  --per-connection N   mails before a connection is closed and opened again (100; 0: never)\n"
@@ -178,6 +179,39 @@ static void look_after(struct run *run)
     }
 }
 
+/* How many mails the parts of those under way make, by the replies that came. Many connections in step would else make
+ * a rate of leaps. */
+static double begun_parts(const struct run *run)
+{
+    double parts = 0;
+    for (int i = 0; i < run->options.connections; i++) {
+        const struct connection *c = &run->connections[i];
+        if (!c->in_mail || c->phase == CLOSED) continue;
+        uint32_t hello = c->script->hello_steps;
+        parts += (double)(c->step - hello) / ((double)c->script->step_count - hello);
+    }
+    return parts;
+}
+
+/* Begins and ends the measured time. */
+static void keep_time(struct run *run, uint64_t time)
+{
+    const struct options *o = &run->options;
+    if (o->messages || run->stopping || time < run->counting_since) return;
+    if (!run->counting) {
+        run->counting = true;
+        run->counting_since = time;
+        run->parts = -begun_parts(run);
+        return;
+    }
+    double seconds = (double)(time - run->counting_since) / 1e9;
+    if (seconds < o->seconds || (run->counted < o->connections && seconds < 10 * o->seconds)) return;
+    run->parts += begun_parts(run);
+    run->counting_until = time;
+    run->counting = false;
+    run->stopping = true;
+}
+
 /* All connections are up: the mails begin. */
 static void release(struct run *run)
 {
@@ -194,12 +228,12 @@ static void release(struct run *run)
 
 /* Until all connections are closed, or held for good. Connections that are still to come would make the measured time
  * another load, so mails begin when all are up. */
-static void talk(struct run *run, uint64_t *until)
+static void talk(struct run *run)
 {
     const struct options *o = &run->options;
     struct epoll_event events[512];
     uint64_t last_look = now();
-    run->counting_since = *until = UINT64_MAX;
+    run->counting_since = UINT64_MAX;
     run->gathering = true;
     for (int i = 0; i < o->connections; i++) open_connection(run, &run->connections[i]);
     /* one that failed will never be up, and the others would wait for it */
@@ -209,12 +243,11 @@ static void talk(struct run *run, uint64_t *until)
         uint64_t time = now();
         if (run->held == o->connections) {
             if (o->hold && (!run->gathering || o->hold == HOLD_HELLO)) return;
+            run->counting = o->messages;
             run->counting_since = time + (uint64_t)(o->messages ? 0 : o->warmup * 1e9);
-            if (!o->messages) *until = run->counting_since + (uint64_t)(o->seconds * 1e9);
             release(run);
         }
-        if (time >= *until) run->stopping = true;
-        run->counting = time >= run->counting_since && time < *until;
+        keep_time(run, time);
         if (time - last_look > 2000000) {
             last_look = time;
             look_after(run);
@@ -224,7 +257,7 @@ static void talk(struct run *run, uint64_t *until)
             if (c->fd >= 0) on_ready(run, c, events[i].events);
         }
     }
-    if (*until == UINT64_MAX) *until = now();
+    if (!run->counting_until) run->counting_until = now();
 }
 
 static int stay(struct run *run)
@@ -239,7 +272,6 @@ static int stay(struct run *run)
 int main(int argc, char **argv)
 {
     static struct run run;
-    uint64_t until;
     struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
     if (!getrlimit(RLIMIT_NOFILE, &files)) {
@@ -254,12 +286,13 @@ int main(int argc, char **argv)
     if (run.epoll < 0 || !run.connections) fatal("could not set up: %s", strerror(errno));
     for (int i = 0; i < run.options.connections; i++) run.connections[i].fd = -1;
     run.next_id = 1;
-    talk(&run, &until);
+    talk(&run);
     if (run.options.hold) return stay(&run);
 
     const struct options *o = &run.options;
-    double seconds = (double)(until - run.counting_since) / 1e9;
-    printf("{\"messages\":%ld,\"seconds\":%.6f,\"rate\":%.2f,", run.counted, seconds, (double)run.counted / seconds);
+    double seconds = (double)(run.counting_until - run.counting_since) / 1e9;
+    printf("{\"messages\":%ld,\"seconds\":%.6f,\"rate\":%.2f,", run.counted, seconds,
+           ((double)run.counted + run.parts) / seconds);
     printf("\"latency_us\":{\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f},", percentile(&run.latency, 0.5),
            percentile(&run.latency, 0.9), percentile(&run.latency, 0.99), percentile(&run.latency, 1));
     printf("\"setup_us\":{\"p50\":%.1f,\"p99\":%.1f},", percentile(&run.setup, 0.5), percentile(&run.setup, 0.99));
