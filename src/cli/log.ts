@@ -86,7 +86,14 @@ export function openLog(options: LogOptions, output: Output): OpenLog {
     server: {
       mail: (report) =>
         write(server, report.failure === undefined ? "info" : "warn", "mail", mailFields(report, asText)),
-      failure: (failure) => write(server, "error", "filter failed", failureFields(failure)),
+      // Whoever is not there is told of once by its link; each mail has it in its own line.
+      failure: (failure) =>
+        write(
+          server,
+          failure.kind === "unavailable" ? "debug" : "error",
+          "filter failed",
+          failureFields(failure),
+        ),
       event: (level, message, fields) => write(server, level, message, fields),
     },
     filter: (name) => filterLog(name),
