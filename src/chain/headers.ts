@@ -10,10 +10,10 @@ import {
   type Frame,
   type FrameWriter,
   headerNameEnd,
+  OwnFrame,
   type Reply,
   SMFIC,
 } from "../protocol/mod.ts";
-import { OwnFrame } from "./spool.ts";
 
 /** An edit of the header as it comes from a link. */
 export type HeaderEdit = Extract<Reply, { readonly kind: "addHeader" | "insertHeader" | "changeHeader" }>;

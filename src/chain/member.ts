@@ -13,6 +13,7 @@ import {
   isFinal,
   isSent,
   type Options,
+  OwnFrame,
   parseReply,
   ProtocolError,
   type Reply,
@@ -26,7 +27,7 @@ import type { LinkSession } from "./link.ts";
 import type { MailView } from "./mail.ts";
 import { type Answer, MemberMail } from "./member_mail.ts";
 import { asks, covers } from "./negotiation.ts";
-import { OwnFrame } from "./spool.ts";
+
 import type { Steps, Wait } from "./steps.ts";
 
 /** A link's side of one connection. */

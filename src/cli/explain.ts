@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { soleReport } from "../chain/counters.ts";
 import type { LinkReport } from "../session/plan.ts";
 import { failureText } from "../session/policy.ts";
 import type { ChainRun } from "../testing/run_filter.ts";
@@ -12,7 +13,7 @@ import { table } from "./args.ts";
 /** Lines for a person: the reason, then a line a link. */
 export function explanation({ report, shadows }: ChainRun): string {
   if (report === undefined) return "  no link has seen it\n";
-  const links = (report.links ?? [soloOf(report)]).map((link) =>
+  const links = (report.links ?? [soleReport(report)]).map((link) =>
     link.mode === "shadow" ? shadows.find((shadow) => shadow.link === link.link) ?? link : link
   );
   const why = report.why ??
@@ -22,24 +23,6 @@ export function explanation({ report, shadows }: ChainRun): string {
         report.failure.outcome);
   const rows = links.map((link): readonly [string, string] => [printable(link.link), wordsOf(link)]);
   return `  why: ${printable(why, 1000)}\n${table(rows)}`;
-}
-
-/** The one link of a chain, from the mail's own record. */
-function soloOf(report: NonNullable<ChainRun["report"]>): LinkReport {
-  const { filter: link, stage, verdict, reply, refused, edits, ms, failure } = report;
-  return {
-    link,
-    mode: "enforce",
-    part: "answered",
-    reason: undefined,
-    stage,
-    verdict,
-    reply,
-    refused,
-    edits,
-    ms,
-    failure,
-  };
 }
 
 /** One link's part in a mail. */
