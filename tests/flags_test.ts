@@ -49,11 +49,14 @@ async function place(): Promise<Place> {
     const unix = `unix:${folder}/sockets/m.sock`;
     const config = `${folder}/m.yaml`;
     await Deno.mkdir(`${folder}/sockets`);
+    await Deno.mkdir(`${folder}/control`);
     // As a program leaves it that was killed: whether somebody listens there has to be asked, which is a right as well.
     // Renamed, because Deno removes the file that it made.
-    const killed = Deno.listen({ transport: "unix", path: `${folder}/sockets/killed` });
-    await Deno.rename(`${folder}/sockets/killed`, `${folder}/sockets/m.sock`);
-    killed.close();
+    for (const left of ["sockets/m.sock", "control/c.sock"]) {
+      const killed = Deno.listen({ transport: "unix", path: `${folder}/sockets/killed` });
+      await Deno.rename(`${folder}/sockets/killed`, `${folder}/${left}`);
+      killed.close();
+    }
     await Deno.mkdir(`${folder}/lists`);
     await Deno.writeTextFile(`${folder}/lists/words`, "from the list\n");
     await Deno.writeTextFile(
@@ -64,6 +67,7 @@ async function place(): Promise<Place> {
       config,
       `listen: ["${inet}", "${unix}"]
 socket: { mode: 0660, group: ${postfixGroup} }
+control: "unix:${folder}/control/c.sock"
 filters:
 - use: ./f.ts
   start_timeout: 20s
@@ -147,7 +151,7 @@ function* without(
 Deno.test("with any entry less than flags prints, serve does not start, and says which flag is missing", async (t) => {
   await using here = await place();
   const entries = [...without(here.flags)];
-  assert.ok(entries.length >= 13, here.flags.join("\n"));
+  assert.ok(entries.length >= 18, here.flags.join("\n"));
   for (const { lost, rest } of entries) {
     await t.step(lost.replaceAll(here.folder, "FOLDER"), async () => {
       await using program = start(command(rest, ["serve", "-c", here.config], ENV));
@@ -164,6 +168,36 @@ Deno.test("with any entry less than flags prints, serve does not start, and says
       assert.ok(named, err);
     });
   }
+});
+
+Deno.test("a reload to what the flags do not cover is refused, and says which flag is missing", async () => {
+  await using here = await place();
+  await using program = start(command(here.flags, ["serve", "-c", here.config], ENV));
+  await program.until(`S=${here.unix}`);
+  const text = await Deno.readTextFile(here.config);
+  const port = freePort();
+  for (
+    const [before, after, flag] of [
+      ["listen: [", `listen: ["inet:${port}@127.0.0.1", `, `--allow-net=127.0.0.1:${port}`],
+      ["control/c.sock", "control/other.sock", `unix:${here.folder}/control/other.sock`],
+      ["sys: [hostname]", "sys: [hostname, osRelease]", "--allow-sys=osRelease"],
+    ]
+  ) {
+    const changed = text.replace(before, after);
+    assert.notEqual(changed, text);
+    await Deno.writeTextFile(here.config, changed);
+    program.hangUp();
+    await program.until(flag);
+  }
+  await Deno.writeTextFile(here.config, text);
+  program.hangUp();
+  await program.until('"message":"Reloaded ');
+  assert.deepEqual(program.records().filter(({ level }) => level === "error").map(({ message }) => message), [
+    "Reload refused, everything goes on as before",
+    "Reload refused, everything goes on as before",
+    "Reload refused, everything goes on as before",
+  ]);
+  assert.equal(await program.stop(), 0);
 });
 
 Deno.test("each flag against imports keeps code from the network out; with either one missing Deno asks for it", async () => {

@@ -5,7 +5,7 @@
  */
 import type { SessionHost } from "../session/plan.ts";
 import { ChainSession } from "./chain_session.ts";
-import { ChainCounters } from "./counters.ts";
+import { ChainCounters, soleReport } from "./counters.ts";
 import { Member } from "./member.ts";
 import {
   CHAIN_LIMITS,
@@ -116,21 +116,7 @@ function counting(host: SessionHost, counters: ChainCounters): SessionHost {
   return {
     ...host,
     mail(report) {
-      const { filter, stage, verdict, reply, refused, edits, ms, failure } = report;
-      const part = verdict === "none" ? "working" : "answered";
-      const own = {
-        mode: "enforce",
-        part,
-        reason: undefined,
-        stage,
-        verdict,
-        reply,
-        refused,
-        edits,
-        ms,
-        failure,
-      } as const;
-      counters.count([{ link: filter, ...own }]);
+      counters.count([soleReport(report)]);
       host.mail(report);
     },
   };

@@ -163,8 +163,10 @@ export class ChainSession implements Session {
     if (offer.kind !== "negotiate") return;
     const forLinks = this.#offer = commandFrame({ ...offerForLinks(offer), kind: "negotiate" });
     // All at once: some have to connect, or to start, first.
-    const pending = this.#members.map((member) => member.offer(forLinks));
-    for (const [i, member] of this.#members.entries()) yield* member.negotiated(pending[i]);
+    const words = offerForLinks(offer);
+    const asked = this.#members.filter((member) => !member.putOff(words, forLinks));
+    const pending = asked.map((member) => member.offer(forLinks));
+    for (const [i, member] of asked.entries()) yield* member.negotiated(pending[i]);
     const agreements = this.#members.map(({ agreement }) => agreement);
     this.#agreement = joined(offer, agreements, ownNeeds(this.#options, agreements), this.#answerData);
     for (const member of this.#members) member.agreed(this.#agreement);

@@ -16,7 +16,9 @@ import {
   when,
 } from "../../tests/helpers/chain_play.ts";
 import type { Filter } from "../filter/mod.ts";
+import { type Options, SMFIC } from "../protocol/mod.ts";
 import { Chain } from "./chain.ts";
+import type { ChainEntry } from "./plan.ts";
 
 test("a condition is decided as early as it can be; a link that is not concerned hears nothing", async () => {
   for (
@@ -76,6 +78,83 @@ test("a condition is decided as early as it can be; a link that is not concerned
     const { links } = driver.notes.mails[0];
     assert.equal(links![0].part, concerns ? "answered" : "unconcerned");
     assert.equal(links![0].reason, concerns ? undefined : `not the case: at ${at}`);
+    await driver.lost();
+  }
+});
+
+test("a link that may not be concerned is not even negotiated with, if what it wants is known", async () => {
+  const sessions: string[] = [];
+  const spied = (name: string, forWhom: string, negotiates?: Filter["negotiate"]): ChainEntry => {
+    const filter: Filter = {
+      name,
+      message: (_mail, { addHeader }) => addHeader(name, "1"),
+      negotiate: negotiates,
+    };
+    const condition = when(`for ${forWhom}`, ({ sender }) => sender && sender.address === forWhom);
+    const made = entry(filter, { when: condition });
+    const { link } = made;
+    return {
+      ...made,
+      link: {
+        name,
+        foretell: (offer) => link.foretell?.(offer),
+        close: () => link.close(),
+        open(host, answerData) {
+          const session = link.open(host, answerData);
+          const receive = session.receive.bind(session);
+          session.receive = (frame, out) => {
+            if (frame.code === SMFIC.OPTNEG) sessions.push(name);
+            return receive(frame, out);
+          };
+          return session;
+        },
+      },
+    };
+  };
+  let grows = false;
+  const chain = new Chain([
+    spied("X-A", "a@client.example"),
+    spied("X-B", "b@client.example"),
+    // What it wants only its hook knows, so it is asked at once.
+    spied("X-C", "nobody", () => ({})),
+    entry({ name: "last", message() {} }),
+  ]);
+  const driver = connected(chain);
+  await driver.begin();
+  assert.deepEqual(sessions.splice(0), ["X-C"]);
+  for (
+    const [sender, asked, edits] of [["<a@client.example>", ["X-A"], 1], ["<c@client.example>", [], 0], [
+      "<a@client.example>",
+      [],
+      1,
+    ]] as const
+  ) {
+    const words = await said(
+      driver,
+      mail(sender),
+      rcpt("one@lab.example"),
+      header("A", "1"),
+      endOfHeaders,
+      end,
+    );
+    assert.deepEqual(sessions.splice(0), asked);
+    assert.equal(words.filter((word) => word.startsWith("insertHeader")).length, edits);
+  }
+  await driver.lost();
+  // One that turns out to want more than it had let know gets no mail of this connection.
+  const more: Filter = { name: "more", body() {}, endOfMessage() {} };
+  const wants = entry(more, { when: when("late", ({ stage }) => stage === "endOfMessage" || undefined) });
+  const less = entry({ name: "less", endOfMessage() {} });
+  const foretell = (offer: Options) => grows ? wants.link.foretell!(offer) : less.link.foretell!(offer);
+  const lying = {
+    ...wants,
+    link: { name: "more", open: wants.link.open.bind(wants.link), close: () => wants.link.close(), foretell },
+  };
+  for (grows of [false, true]) {
+    const driver = connected(new Chain([lying, entry({ name: "last", endOfMessage() {} })]));
+    await driver.begin();
+    const words = await said(driver, mail(), rcpt("one@lab.example"), body("x"), end);
+    assert.equal(words.at(-1), grows ? "continue" : "tempfail");
     await driver.lost();
   }
 });

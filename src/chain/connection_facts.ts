@@ -4,24 +4,19 @@
  * @module
  */
 import { type Client, HeaderList } from "../filter/mod.ts";
-import { encodeCommand, type Frame, FrameWriter, MacroStore, parseCommand, SMFIC } from "../protocol/mod.ts";
+import {
+  encodeCommand,
+  type Frame,
+  FrameWriter,
+  MacroFrames,
+  MacroStore,
+  OwnFrame,
+  parseCommand,
+  SMFIC,
+} from "../protocol/mod.ts";
 import { clientOf } from "../session/addresses.ts";
 import type { MailFacts } from "./selector.ts";
-import { OwnFrame } from "./spool.ts";
 
-/** Stages in the order of a session: what begins at one outdates the macros of those after it. */
-const ORDER: readonly number[] = [
-  SMFIC.CONNECT,
-  SMFIC.HELO,
-  SMFIC.MAIL,
-  SMFIC.RCPT,
-  SMFIC.DATA,
-  SMFIC.HEADER,
-  SMFIC.EOH,
-  SMFIC.BODY,
-  SMFIC.BODYEOB,
-  SMFIC.UNKNOWN,
-];
 const NO_FIELDS = new HeaderList([]);
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
@@ -33,7 +28,7 @@ export class ConnectionFacts {
   client: Client | undefined;
   heloName: string | undefined;
   readonly macros: MacroStore = new MacroStore();
-  readonly #frames = new Map<number, OwnFrame>();
+  readonly #frames = new MacroFrames();
 
   /** What conditions may know of the connection. */
   get facts(): Pick<MailFacts, "client" | "helo" | "macros"> {
@@ -54,22 +49,13 @@ export class ConnectionFacts {
 
   /** All macro frames that hold, for whoever looks at the mail after this connection has gone on. */
   macroFrames(): ReadonlyMap<number, OwnFrame> {
-    return new Map(this.#frames);
+    return this.#frames.snapshot();
   }
 
   /** Takes a SMFIC_MACRO frame. @throws {ProtocolError} if it is malformed. */
   seeMacros(frame: Frame): void {
     this.macros.set(frame.bytes, frame.start, frame.end);
-    const stage = frame.bytes[frame.start];
-    const level = ORDER.indexOf(stage);
-    if (frame.start === frame.end || level === -1) return;
-    const kept = this.#frames.get(stage);
-    // Postfix repeats the same macros before each field and piece of body.
-    if (kept !== undefined && same(kept, frame)) return;
-    if (level < ORDER.indexOf(SMFIC.DATA)) {
-      for (const later of ORDER.slice(level + 1)) this.#frames.delete(later);
-    }
-    this.#frames.set(stage, OwnFrame.copy(frame));
+    this.#frames.see(frame);
   }
 
   /** Takes SMFIC_CONNECT or SMFIC_HELO. @throws {ProtocolError} if it is malformed. */
@@ -115,13 +101,4 @@ export function macrosWith(
   const out = new FrameWriter();
   encodeCommand({ kind: "macros", stage, pairs: [...pairs, [wire, value]] }, out);
   return new OwnFrame(out.take().slice());
-}
-
-function same(kept: OwnFrame, frame: Frame): boolean {
-  const length = frame.end - frame.start;
-  if (kept.end - kept.start !== length) return false;
-  for (let i = 0; i < length; i++) {
-    if (kept.bytes[kept.start + i] !== frame.bytes[frame.start + i]) return false;
-  }
-  return true;
 }

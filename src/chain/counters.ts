@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { LinkReport } from "../session/plan.ts";
+import type { LinkReport, MailReport } from "../session/plan.ts";
 
 /** Counts of one link. */
 export interface LinkCounts {
@@ -77,4 +77,23 @@ export class ChainCounters {
   all(): readonly Readonly<LinkCounts>[] {
     return [...this.#counts.values()];
   }
+}
+
+/** The report of the one link of a chain, from the mail's own. */
+export function soleReport(report: MailReport): LinkReport {
+  const { filter: link, stage, verdict, reply, refused, edits, ms, failure } = report;
+  const part = verdict === "none" ? "working" : "answered";
+  return {
+    link,
+    mode: "enforce",
+    part,
+    reason: undefined,
+    stage,
+    verdict,
+    reply,
+    refused,
+    edits,
+    ms,
+    failure,
+  };
 }

@@ -10,10 +10,10 @@ import {
   type Frame,
   type FrameWriter,
   headerNameEnd,
+  OwnFrame,
   type Reply,
   SMFIC,
 } from "../protocol/mod.ts";
-import { OwnFrame } from "./spool.ts";
 
 /** An edit of the header as it comes from a link. */
 export type HeaderEdit = Extract<Reply, { readonly kind: "addHeader" | "insertHeader" | "changeHeader" }>;
@@ -32,8 +32,8 @@ interface Entry {
   /** Which of the fields of its name it was as the MTA sent them, from 1; 0 for one that a link has added. */
   nth: number;
   changed: boolean;
-  /** Added by `h`, whose place on Sendmail is another than that of `i` past the end. */
-  readonly added: boolean;
+  /** Where a link has put it: an index, or `h`, whose place on Sendmail is another than that of `i` past the end. */
+  readonly put: number | "h";
 }
 
 /** The place of the MTA's own Received, which is counted for insertions and shown to nobody. */
@@ -43,7 +43,7 @@ const OWN: Entry = Object.freeze({
   name: "",
   nth: 0,
   changed: false,
-  added: false,
+  put: 0,
 });
 
 /** Fields in order, under the edits of one link after the other. */
@@ -71,7 +71,7 @@ export class ChainHeaders {
       name: undefined,
       nth: 0,
       changed: false,
-      added: false,
+      put: 0,
     });
   }
 
@@ -103,10 +103,14 @@ export class ChainHeaders {
     this.#number();
     switch (edit.kind) {
       case "addHeader":
-        this.#list.push(made(edit.name, edit.value, true));
+        this.#list.push(made(edit.name, edit.value, "h"));
         return;
       case "insertHeader":
-        this.#list.splice(Math.min(edit.index, this.#list.length), 0, made(edit.name, edit.value, false));
+        this.#list.splice(
+          Math.min(edit.index, this.#list.length),
+          0,
+          made(edit.name, edit.value, edit.index),
+        );
         return;
       case "changeHeader":
         this.#change(edit);
@@ -130,13 +134,13 @@ export class ChainHeaders {
     let left = Math.max(1, index);
     const at = this.#list.findIndex((entry) => entry !== OWN && nameOf(entry) === wanted && --left === 0);
     if (at === -1) {
-      // Nothing to remove; a change past the last one is an addition.
-      if (value.length > 0) this.#list.push(made(name, value, true));
+      // Nothing to remove; a change past the last one is an addition at the end, on both MTAs.
+      if (value.length > 0) this.#list.push(made(name, value, FAR));
       return;
     }
     const entry = this.#list[at];
     if (value.length > 0) {
-      const { frame, nameEnd } = made(name, value, false);
+      const { frame, nameEnd } = made(name, value, FAR);
       Object.assign(entry, { frame, nameEnd, changed: true });
       return;
     }
@@ -169,14 +173,15 @@ export class ChainHeaders {
     const below = this.#list.slice(own + 1);
     const firstOld = below.findIndex((entry) => !isNew(entry));
     const lastOld = below.findLastIndex((entry) => !isNew(entry));
-    // Without a field of the mail's own, the end is where they go.
-    const early = firstOld === -1 ? [] : below.slice(0, firstOld);
+    // Without a field of the mail's own between them, those that were put there are at the top, the others at the end.
+    const split = firstOld === -1 ? below.findLastIndex(({ put }) => put === 1) + 1 : firstOld;
+    const early = below.slice(0, split);
     const middle = firstOld === -1 ? [] : below.slice(firstOld, lastOld);
-    const late = below.slice(lastOld + 1);
+    const late = below.slice(Math.max(split, lastOld + 1));
     for (const entry of early.toReversed()) insert(entry, 1, out);
     middle.forEach((entry, i) => isNew(entry) && insert(entry, 1 + early.length + i, out));
     for (const entry of late) {
-      if (entry.added) encodeReply({ kind: "addHeader", ...partsOf(entry.frame, entry.nameEnd) }, out);
+      if (entry.put === "h") encodeReply({ kind: "addHeader", ...partsOf(entry.frame, entry.nameEnd) }, out);
       else insert(entry, FAR, out);
     }
     for (const entry of top.toReversed()) insert(entry, 0, out);
@@ -195,12 +200,12 @@ function partsOf(frame: Frame, nameEnd: number): { name: Uint8Array; value: Uint
 }
 
 /** A field that a link has made, as the MTA would show it. */
-function made(name: Uint8Array, value: Uint8Array, added: boolean): Entry {
+function made(name: Uint8Array, value: Uint8Array, put: Entry["put"]): Entry {
   const frame = OwnFrame.of(SMFIC.HEADER, name.length + value.length + 2);
   frame.bytes.set(name, frame.start);
   const nameEnd = frame.start + name.length;
   frame.bytes.set(value, nameEnd + 1);
-  return { frame, nameEnd, name: undefined, nth: 0, changed: false, added };
+  return { frame, nameEnd, name: undefined, nth: 0, changed: false, put };
 }
 
 function nameOf(entry: Entry): string {

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { Frame, FrameWriter } from "../protocol/mod.ts";
+import type { Agreement, Frame, FrameWriter, Options } from "../protocol/mod.ts";
 import type { SessionHost } from "../session/plan.ts";
 
 /** One filter, ready to serve any number of MTA connections. */
@@ -17,6 +17,11 @@ export interface Link {
    * @param answerData Negotiate for a carrier with delayed acknowledgements; see `wantsOf`.
    */
   open(host: SessionHost, answerData: boolean): LinkSession;
+  /**
+   * What its sessions would answer to that offer, `answerData` being false, if that is known without asking: a link that
+   * no mail of a connection concerns is then not asked at all.
+   */
+  foretell?(offer: Options): Agreement | undefined;
   /** Unloads the filter; sessions that are still open fail by policy. */
   close(): Promise<void>;
 }

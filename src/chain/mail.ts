@@ -10,6 +10,7 @@ import {
   encodeReply,
   type Frame,
   FrameWriter,
+  OwnFrame,
   parseCommand,
   type Reply,
   SMFIC,
@@ -17,7 +18,7 @@ import {
 import { WireAddress } from "../session/addresses.ts";
 import { type ConnectionFacts, macrosWith } from "./connection_facts.ts";
 import { ChainHeaders } from "./headers.ts";
-import { OwnFrame, SpooledBody, type SpoolOptions } from "./spool.ts";
+import { SpooledBody, type SpoolOptions } from "./spool.ts";
 import type { Steps } from "./steps.ts";
 
 /** A command and the macros before it. */

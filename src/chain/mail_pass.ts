@@ -6,7 +6,15 @@
  * @module
  */
 import type { EnvelopeAddress } from "../filter/mod.ts";
-import { type Agreement, type Frame, type FrameWriter, SMFIC, SMFIP, wantsReply } from "../protocol/mod.ts";
+import {
+  type Agreement,
+  type Frame,
+  type FrameWriter,
+  OwnFrame,
+  SMFIC,
+  SMFIP,
+  wantsReply,
+} from "../protocol/mod.ts";
 import type { ChainOptions, ShadowEntry } from "./plan.ts";
 import type { ConnectionFacts } from "./connection_facts.ts";
 import { ChainMail, type MailView } from "./mail.ts";
@@ -14,7 +22,7 @@ import type { Member } from "./member.ts";
 import { type Answer, objects } from "./member_mail.ts";
 import { HEADER_EDITS } from "./negotiation.ts";
 import type { FactStage, MailFacts, Selector } from "./selector.ts";
-import { OwnFrame, SpoolFull } from "./spool.ts";
+import { SpoolFull } from "./spool.ts";
 import type { Steps, Wait } from "./steps.ts";
 
 /** What a command comes to. Without any of it, the mail goes on. */

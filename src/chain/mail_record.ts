@@ -5,6 +5,7 @@
  */
 import { letter, SMFIC } from "../protocol/mod.ts";
 import type { LinkReport, MailReport, SessionHost } from "../session/plan.ts";
+import { failureText } from "../session/policy.ts";
 import { HOOK_OF_COMMAND } from "../session/wants.ts";
 import type { ChainOptions } from "./plan.ts";
 import type { ConnectionFacts } from "./connection_facts.ts";
@@ -55,7 +56,7 @@ export class MailRecord {
       ? `the chain cannot take it: ${answer.text}`
       : failure === undefined
       ? `link "${member.name}" answers ${verdict} at ${stageOf(at)}`
-      : `link "${member.name}" failed in ${failure.hook} (${failure.kind}), and its policy is ${failure.outcome}`;
+      : `link "${member.name}" ${failureText(failure)}, and its policy is ${failure.outcome}`;
     return this.#write(mail, { verdict, code: at, outcome, why }, shots);
   }
 

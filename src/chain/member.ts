@@ -12,6 +12,8 @@ import {
   FrameWriter,
   isFinal,
   isSent,
+  type Options,
+  OwnFrame,
   parseReply,
   ProtocolError,
   type Reply,
@@ -24,8 +26,8 @@ import type { ChainEntry } from "./plan.ts";
 import type { LinkSession } from "./link.ts";
 import type { MailView } from "./mail.ts";
 import { type Answer, MemberMail } from "./member_mail.ts";
-import { asks } from "./negotiation.ts";
-import { OwnFrame } from "./spool.ts";
+import { asks, covers } from "./negotiation.ts";
+
 import type { Steps, Wait } from "./steps.ts";
 
 /** A link's side of one connection. */
@@ -38,6 +40,9 @@ export class Member {
   refusal: Answer | undefined;
   mail = new MemberMail();
   #agreement: Agreement | undefined;
+  #chain: Agreement | undefined;
+  /** The negotiation that is put off until a mail concerns the link. */
+  #unasked: Frame | undefined;
   #connect = false;
   #helo = false;
   /** Header values carry their leading blank between the links; this link's own do not. */
@@ -90,6 +95,20 @@ export class Member {
     return this.session.receive(offer, this.#out);
   }
 
+  /**
+   * Puts the negotiation off if the link may concern no mail of the connection, and what it would answer is known.
+   * False: it has to be asked.
+   */
+  putOff(offer: Options, frame: Frame): boolean {
+    const { link, when, canary = 1 } = this.entry;
+    if (when === undefined && canary === 1) return false;
+    const agreement = link.foretell?.(offer);
+    if (agreement === undefined) return false;
+    this.#agreement = agreement;
+    this.#unasked = frame;
+    return true;
+  }
+
   /** Ends the negotiation. @throws {ProtocolError} if there is no answer, which no link may do. */
   *negotiated(pending: Promise<void> | undefined): Steps {
     if (pending !== undefined) yield this.wait(pending);
@@ -106,6 +125,7 @@ export class Member {
 
   /** What holds for the whole chain. */
   agreed(chain: Agreement): void {
+    this.#chain = chain;
     this.#addBlank = (chain.protocol & ~this.agreement.protocol & SMFIP.HDR_LEADSPC) !== 0;
   }
 
@@ -206,6 +226,15 @@ export class Member {
 
   /** Tells of the connection what it has not heard. Gives an answer that is not to go on. */
   *meet(view: MailView): Steps<Answer | undefined> {
+    const unasked = this.#unasked;
+    if (unasked !== undefined) {
+      this.#unasked = undefined;
+      const foretold = this.#agreement!;
+      yield* this.negotiated(this.offer(unasked));
+      // What it wants beyond that, the MTA has not been asked for.
+      if (!covers(foretold, this.#agreement!)) return OTHERWISE;
+      this.agreed(this.#chain!);
+    }
     if (!this.#connect) {
       this.#connect = true;
       const answer = yield* this.stage(view.macros(SMFIC.CONNECT), view.connect);
@@ -345,6 +374,15 @@ export class Member {
     return this.mail.report(this.name, mode, this.gone);
   }
 }
+
+/** A link that negotiates otherwise than it has let know: the MTA tries again, on a connection that knows better. */
+const OTHERWISE: Answer = Object.freeze({
+  verdict: "tempfail",
+  reply: Object.freeze({ kind: "tempfail" as const }),
+  text: "it negotiates otherwise than before",
+  command: SMFIC.OPTNEG,
+  edits: [],
+});
 
 const END = commandFrame({ kind: "endOfMessage", chunk: new Uint8Array(0) });
 const ABORT = commandFrame({ kind: "abort" });

@@ -101,6 +101,15 @@ export function joined(
   return { version, actions, protocol, macros, dataSize: DATA_SIZE };
 }
 
+/** Does whoever is asked for what `one` wants also have what `other` wants? */
+export function covers(one: Agreement, other: Agreement): boolean {
+  const flags = SMFIP.SKIP | SMFIP.RCPT_REJ | SMFIP.HDR_LEADSPC;
+  return (other.actions & ~one.actions) === 0 && (other.protocol & ~one.protocol & flags) === 0 &&
+    STAGES.every(({ code }) =>
+      !isSent(code, other.version, other.protocol) || isSent(code, one.version, one.protocol)
+    );
+}
+
 /** Does a link with that agreement answer commands of that byte? */
 export function asks({ version, protocol }: Agreement, code: number): boolean {
   return isSent(code, version, protocol) && wantsReply(code, protocol);

@@ -13,7 +13,6 @@ export class SoloSession implements Session {
   readonly #timeout: number;
   readonly #now: () => number;
   #since = 0;
-  #progressed: number | undefined;
 
   /** @param timeout Time for one call, ms. */
   constructor(session: LinkSession, timeout: number, now: () => number) {
@@ -35,12 +34,6 @@ export class SoloSession implements Session {
   }
 
   get deadline(): number {
-    const { progressed } = this.#session;
-    // Whoever asks often enough sees it in time: the server does a few times a second.
-    if (progressed !== this.#progressed) {
-      this.#progressed = progressed;
-      this.#since = this.#now();
-    }
     return Math.max(this.#since, this.#session.progressed ?? 0) + this.#timeout;
   }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DATA_SIZE, type Frame, SMFIC } from "../protocol/mod.ts";
+import { DATA_SIZE, type Frame, frameHead, OwnFrame, SMFIC } from "../protocol/mod.ts";
 import type { Steps } from "./steps.ts";
 
 /** A file that nobody else sees, gone when it is closed. */
@@ -30,38 +30,6 @@ export class SpoolFull extends Error {
 
 /** Bytes before a payload: the length and the command byte. */
 const HEAD = 5;
-
-/** A frame of its own, in bytes that belong to it. */
-export class OwnFrame implements Frame {
-  readonly code: number;
-  readonly bytes: Uint8Array;
-  readonly start = HEAD;
-  readonly end: number;
-
-  /** @param bytes A whole frame, head included. */
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
-    this.code = bytes[4];
-    this.end = bytes.length;
-  }
-
-  /** A copy of a frame that lies elsewhere. */
-  static copy(frame: Frame): OwnFrame {
-    return new OwnFrame(frame.bytes.slice(frame.start - HEAD, frame.end));
-  }
-
-  /** Makes a frame with room for `length` bytes of payload. */
-  static of(code: number, length: number): OwnFrame {
-    const bytes = new Uint8Array(HEAD + length);
-    head(bytes, code, length);
-    return new OwnFrame(bytes);
-  }
-}
-
-function head(bytes: Uint8Array, code: number, length: number): void {
-  new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, length + 1);
-  bytes[4] = code;
-}
 
 /** A body as SMFIC_BODY frames. Several may read it; the last one who releases it removes the file. */
 export class SpooledBody {
@@ -133,7 +101,7 @@ export class SpooledBody {
       if (count === 0) {
         throw new SpoolFull("the spool cannot be read: its file is shorter than what was written");
       }
-      head(buffer, SMFIC.BODY, count);
+      frameHead(buffer, SMFIC.BODY, count);
       if (!(yield* take(new OwnFrame(buffer.subarray(0, HEAD + count))))) return;
       at += count;
     }

@@ -3,7 +3,9 @@
  *
  * @module
  */
+import { soleReport } from "../chain/counters.ts";
 import type { LinkReport } from "../session/plan.ts";
+import { failureText } from "../session/policy.ts";
 import type { ChainRun } from "../testing/run_filter.ts";
 import { printable } from "../text/show.ts";
 import { table } from "./args.ts";
@@ -11,7 +13,7 @@ import { table } from "./args.ts";
 /** Lines for a person: the reason, then a line a link. */
 export function explanation({ report, shadows }: ChainRun): string {
   if (report === undefined) return "  no link has seen it\n";
-  const links = (report.links ?? [soloOf(report)]).map((link) =>
+  const links = (report.links ?? [soleReport(report)]).map((link) =>
     link.mode === "shadow" ? shadows.find((shadow) => shadow.link === link.link) ?? link : link
   );
   const why = report.why ??
@@ -21,24 +23,6 @@ export function explanation({ report, shadows }: ChainRun): string {
         report.failure.outcome);
   const rows = links.map((link): readonly [string, string] => [printable(link.link), wordsOf(link)]);
   return `  why: ${printable(why, 1000)}\n${table(rows)}`;
-}
-
-/** The one link of a chain, from the mail's own record. */
-function soloOf(report: NonNullable<ChainRun["report"]>): LinkReport {
-  const { filter: link, stage, verdict, reply, refused, edits, ms, failure } = report;
-  return {
-    link,
-    mode: "enforce",
-    part: "answered",
-    reason: undefined,
-    stage,
-    verdict,
-    reply,
-    refused,
-    edits,
-    ms,
-    failure,
-  };
 }
 
 /** One link's part in a mail. */
@@ -51,9 +35,7 @@ export function wordsOf(link: LinkReport): string {
   else words.push(`${verdict} at ${stage}${reply === undefined ? "" : `: ${printable(reply, 500)}`}`);
   if (failure !== undefined) {
     words.push(
-      `failed in ${failure.hook} (${failure.kind}): ${
-        printable(failure.message, 300)
-      }; policy ${failure.outcome}`,
+      `${failureText(failure)}: ${printable(failure.message, 300)}; policy ${failure.outcome}`,
     );
   }
   if (refused > 0) words.push(`${refused} recipient${refused === 1 ? "" : "s"} refused`);

@@ -86,7 +86,14 @@ export function openLog(options: LogOptions, output: Output): OpenLog {
     server: {
       mail: (report) =>
         write(server, report.failure === undefined ? "info" : "warn", "mail", mailFields(report, asText)),
-      failure: (failure) => write(server, "error", "filter failed", failureFields(failure)),
+      // Whoever is not there is told of once by its link; each mail has it in its own line.
+      failure: (failure) =>
+        write(
+          server,
+          failure.kind === "unavailable" ? "debug" : "error",
+          "filter failed",
+          failureFields(failure),
+        ),
       event: (level, message, fields) => write(server, level, message, fields),
     },
     filter: (name) => filterLog(name),
@@ -143,15 +150,12 @@ function linkText(link: LinkReport): string {
   return `${link.link}: ${wordsOf(link)}`;
 }
 
-/** One link's part, for programs. */
-function linkFields({ failure, ms, refused, edits, ...rest }: LinkReport): Record<string, unknown> {
-  return {
-    ...rest,
-    refused,
-    edits,
-    ms,
-    failure: failure && { kind: failure.kind, hook: failure.hook, outcome: failure.outcome },
-  };
+/** One link's part, for programs; without what there is nothing to say of. */
+function linkFields({ failure, ...rest }: LinkReport): Record<string, unknown> {
+  const words = failure && { kind: failure.kind, hook: failure.hook, outcome: failure.outcome };
+  return Object.fromEntries(
+    Object.entries({ ...rest, failure: words }).filter(([, value]) => value !== undefined && value !== 0),
+  );
 }
 
 function failureFields({ kind, filter, hook, message, outcome }: Failure): Record<string, unknown> {

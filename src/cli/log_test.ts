@@ -106,3 +106,22 @@ Deno.test("the log says nothing after it was closed", async () => {
   log.server.event("error", "after");
   assert.equal(lines(io.err()).length, 1);
 });
+
+Deno.test("the log goes on with other options, and loses no line", async () => {
+  const io = testIo();
+  const log = openLog({ format: "json", level: "info" }, io.stderr);
+  const filter = log.filter("f");
+  filter.info("one");
+  filter.debug("not this");
+  log.configure({ format: "text", level: "debug" });
+  filter.debug("two");
+  log.server.event("debug", "three");
+  log.configure({ format: "json", level: "error" });
+  filter.warn("nor this");
+  filter.error("four");
+  await log.close();
+  const [one, two, three, four, ...more] = io.err().trimEnd().split("\n");
+  assert.deepEqual([JSON.parse(one).message, JSON.parse(four).message, more], ["one", "four", []]);
+  assert.match(two, /^\S+ debug two filter=f$/);
+  assert.match(three, /^\S+ debug three$/);
+});

@@ -82,6 +82,7 @@ export async function openFilter(config: FilterConfig, context: OpenContext): Pr
   signal.addEventListener("abort", close);
   try {
     const loaded = readDescription(await link.start());
+    link.described = loaded.filter;
     event = context.event;
     for (const args of waiting) event(...args);
     return { ...loaded, config, link };

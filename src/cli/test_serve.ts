@@ -114,7 +114,7 @@ export async function sendMail(
 
 /** The JSON log lines with that message. */
 export function logged(io: TestIo, message: string | RegExp): Record<string, unknown>[] {
-  const lines = io.err().trimEnd().split("\n").map((line) => JSON.parse(line));
+  const lines = io.err().split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
   return lines.filter((line) =>
     typeof message === "string" ? line.message === message : message.test(line.message)
   );

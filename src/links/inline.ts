@@ -5,6 +5,8 @@
  */
 import type { Link, LinkSession } from "../chain/link.ts";
 import { FilterSession } from "../session/filter_session.ts";
+import type { Agreement, Options } from "../protocol/mod.ts";
+import { foretold } from "../session/negotiation.ts";
 import type { FilterPlan, SessionHost } from "../session/plan.ts";
 
 /** A link without isolation: a hook that never returns stops the process. */
@@ -21,6 +23,10 @@ export class InlineLink implements Link {
 
   open(host: SessionHost, answerData: boolean): LinkSession {
     return new FilterSession(this.#plan, host, answerData);
+  }
+
+  foretell(offer: Options): Agreement | undefined {
+    return foretold(this.#plan.filter, offer);
   }
 
   close(): Promise<void> {

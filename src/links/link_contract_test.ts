@@ -182,6 +182,54 @@ for (const outcome of ["tempfail", "accept", "reject"] as const) {
   );
 }
 
+/** Throws, at once or later, what is named as the sender: things that cannot even be asked what they are. */
+const STRANGE = `
+const boom = () => { throw new Error("boom"); };
+const traps = new Proxy({}, { get: () => boom });
+const THINGS = {
+  proxy: () => new Proxy({}, traps),
+  proxyOfError: () => new Proxy(new Error("hidden"), traps),
+  bare: () => Object.create(null),
+  wordless: () => Object.defineProperty(new Error("x"), "message", { get: boom }),
+  symbol: () => Symbol("s"),
+  long: () => new Error("x".repeat(1e6)),
+};
+export default {
+  name: "strange",
+  mail() {},
+  endOfMessage({ sender }) {
+    const [thing, when] = sender.address.split("@")[0].split("=");
+    if (when === "now") throw THINGS[thing]();
+    if (when === "later") return Promise.reject(THINGS[thing]());
+  },
+  abort() { throw THINGS.proxy(); },
+  close() { throw THINGS.bare(); },
+};`;
+
+contract("whatever a hook throws is the policy's, in bounded words", STRANGE, async (link, { seesHooks }) => {
+  for (const thing of ["proxy", "proxyOfError", "bare", "wordless", "symbol", "long"]) {
+    for (const when of ["now", "later"]) {
+      const driver = new Driver(link);
+      await driver.begin();
+      assert.equal((await driver.mail(`${thing}=${when}@client.example`)).at(-1), "tempfail", thing);
+      // The session lives on, and abort and close may throw the same.
+      assert.equal((await driver.mail("nothing@client.example")).at(-1), "continue", thing);
+      for (const command of mailCommands("a@client.example", []).slice(0, 1)) await driver.say(command);
+      await driver.say({ kind: "abort" });
+      await driver.lost();
+      const { failures } = driver.notes;
+      // What fails inside a milter elsewhere is in its own log.
+      if (!seesHooks) continue;
+      assert.deepEqual(failures.map(({ kind, hook }) => `${kind} ${hook}`), [
+        "error endOfMessage",
+        "error abort",
+        "error close",
+      ], `${thing} ${when}`);
+      for (const { message } of failures) assert.match(message, /^.{1,1000}$/);
+    }
+  }
+});
+
 contract("limits of a mail fail by policy", SCRIPTED, async (link, { seesHooks }) => {
   const driver = new Driver(link);
   await driver.begin();

@@ -81,7 +81,8 @@ export class FrameReader implements Frame {
    */
   space(): Uint8Array {
     this.#room(1);
-    return this.#buffer.subarray(this.#to);
+    // Most reads begin in an empty buffer, and then there is no view to make.
+    return this.#to === 0 ? this.#buffer : this.#buffer.subarray(this.#to);
   }
 
   /** Counts `length` bytes, just written at the start of `space()`, as arrived. */
@@ -181,6 +182,9 @@ export class FrameReader implements Frame {
 export class FrameWriter {
   #bytes: Uint8Array = new Uint8Array(INITIAL_OUT);
   #spare: Uint8Array = new Uint8Array(INITIAL_OUT);
+  /** The last view made of each buffer: most answers are as long as the one before, and need no new one. */
+  #view: Uint8Array = this.#bytes;
+  #spareView: Uint8Array = this.#spare;
   #length = 0;
   /** The end of the last complete frame: one whose making threw half-way never leaves. */
   #done = 0;
@@ -192,16 +196,20 @@ export class FrameWriter {
 
   /** All complete frames; valid until the next write. */
   view(): Uint8Array {
-    return this.#bytes.subarray(0, this.#done);
+    if (this.#view.length !== this.#done) this.#view = this.#bytes.subarray(0, this.#done);
+    return this.#view;
   }
 
   /** Gives out all complete frames and starts anew in another buffer: two take turns, so one can be on its way. */
   take(): Uint8Array {
     const taken = this.view();
-    const next = this.#spare;
+    const bytes = this.#bytes;
+    this.#bytes = this.#spare;
+    this.#view = this.#spareView;
     // Replies are small; a buffer that a large edit has grown is not kept.
-    this.#spare = this.#bytes.length > 65_536 ? new Uint8Array(INITIAL_OUT) : this.#bytes;
-    this.#bytes = next;
+    const large = bytes.length > 65_536;
+    this.#spare = large ? new Uint8Array(INITIAL_OUT) : bytes;
+    this.#spareView = large ? this.#spare : taken;
     this.#length = this.#done = 0;
     return taken;
   }
@@ -285,6 +293,6 @@ export class FrameWriter {
     if (wanted <= this.#bytes.length) return;
     const bytes = new Uint8Array(Math.max(wanted, this.#bytes.length * 2));
     bytes.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = bytes;
+    this.#bytes = this.#view = bytes;
   }
 }

@@ -4,7 +4,6 @@
  * @module
  */
 import { MAX_STRINGS } from "./bytes.ts";
-import { parseMacroPairs } from "./command.ts";
 import { DATA_SIZE, SMFIC } from "./codes.ts";
 import { ProtocolError } from "./errors.ts";
 
@@ -24,6 +23,8 @@ const LEVELS = new Map<number, number>([
   [SMFIC.UNKNOWN, 7],
 ]);
 const COUNT = 8;
+const BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
 /** Bytes of one macro frame: as much as a frame of the default data size holds. */
 const MAX_BYTES = DATA_SIZE;
 const LEVEL_OF = new Int8Array(256).fill(-1);
@@ -33,7 +34,6 @@ for (const [code, level] of LEVELS) LEVEL_OF[code] = level;
 export class MacroStore {
   readonly #bytes: (Uint8Array | undefined)[] = new Array(COUNT).fill(undefined);
   readonly #lengths = new Uint32Array(COUNT);
-  readonly #values: (Map<string, string> | undefined)[] = new Array(COUNT).fill(undefined);
 
   /**
    * Takes the payload of a SMFIC_MACRO frame; it replaces what its stage had. A stage that is not known is passed over.
@@ -96,24 +96,25 @@ export class MacroStore {
   get(name: string): string | undefined {
     const bare = bareName(name);
     for (let level = COUNT - 1; level >= 0; level--) {
-      const value = this.#level(level)?.get(bare);
+      const value = this.#find(level, bare);
       if (value !== undefined) return value;
     }
     return undefined;
   }
 
-  #level(level: number): Map<string, string> | undefined {
+  /** Looks through the bytes of a stage: of a mail's macros few are asked for, so the others are never decoded. */
+  #find(level: number, name: string): string | undefined {
     const bytes = this.#bytes[level];
-    if (bytes === undefined || this.#lengths[level] === 0) return undefined;
-    let values = this.#values[level];
-    if (values === undefined) {
-      values = new Map();
-      for (const [name, value] of parseMacroPairs(bytes, 0, this.#lengths[level])) {
-        values.set(bareName(decoder.decode(name)), decoder.decode(value));
-      }
-      this.#values[level] = values;
+    if (bytes === undefined) return undefined;
+    let found: string | undefined;
+    for (let at = 0; at < this.#lengths[level];) {
+      const nameEnd = bytes.indexOf(0, at);
+      const end = bytes.indexOf(0, nameEnd + 1);
+      // Of two that have the same name the later one counts.
+      if (isNamed(bytes, at, nameEnd, name)) found = decoder.decode(bytes.subarray(nameEnd + 1, end));
+      at = end + 1;
     }
-    return values;
+    return found;
   }
 
   #forgetAfter(level: number): void {
@@ -122,12 +123,26 @@ export class MacroStore {
 
   #forget(level: number): void {
     this.#lengths[level] = 0;
-    this.#values[level] = undefined;
   }
 }
 
 function bareName(name: string): string {
   return name.length > 2 && name.startsWith("{") && name.endsWith("}") ? name.slice(1, -1) : name;
+}
+
+/** Is the name at these bytes this one, which is bare? Bytes are compared; only what is not ASCII is decoded. */
+function isNamed(bytes: Uint8Array, start: number, end: number, name: string): boolean {
+  if (end - start > 2 && bytes[start] === BRACE && bytes[end - 1] === CLOSING_BRACE) {
+    start++;
+    end--;
+  }
+  if (end - start < name.length) return false;
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    if (code > 0x7f) return decoder.decode(bytes.subarray(start, end)) === name;
+    if (bytes[start + i] !== code) return false;
+  }
+  return end - start === name.length;
 }
 
 function same(kept: Uint8Array, bytes: Uint8Array, start: number, length: number): boolean {

@@ -48,6 +48,23 @@ test("macros: odd names are names", () => {
   assert.equal(new MacroStore().get("constructor"), undefined);
 });
 
+test("macros: of two with one name in a frame the later one counts", () => {
+  const store = new MacroStore();
+  give(store, "C{x}\0first\0y\0between\0x\0second\0xx\0longer\0");
+  assert.equal(store.get("x"), "second");
+  assert.equal(store.get("{xx}"), "longer");
+  assert.equal(store.get("xxx"), undefined);
+});
+
+test("macros: names that are not ASCII", () => {
+  const store = new MacroStore();
+  give(store, concat(latin1("C{"), utf8("zoë"), latin1("}\0both\0"), utf8("zo"), latin1("\0prefix\0")));
+  assert.equal(store.get("zoë"), "both");
+  assert.equal(store.get("{zoë}"), "both");
+  assert.equal(store.get("zo"), "prefix");
+  assert.equal(store.get("zoé"), undefined);
+});
+
 test("macros: an empty value is a value, and hides that of an earlier stage", () => {
   const store = new MacroStore();
   give(store, "C{x}\0early\0");

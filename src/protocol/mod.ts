@@ -15,6 +15,7 @@ export {
 export { ProtocolError, type ProtocolErrorCode } from "./errors.ts";
 export { foreignProtocol } from "./foreign.ts";
 export { DEFAULT_FRAME_LIMIT, type Frame, FrameReader, framesIn, FrameWriter } from "./frame.ts";
+export { MACRO_STAGES, MacroFrames } from "./macro_frames.ts";
 export { MacroStore } from "./macros.ts";
 export {
   agree,
@@ -26,5 +27,6 @@ export {
   type Wants,
   wantsReply,
 } from "./negotiate.ts";
+export { frameHead, OwnFrame } from "./own_frame.ts";
 export { encodeReply, isFinal, type MacroList, parseReply, type Reply } from "./reply.ts";
 export { Effect, nextState, State, stateName, step } from "./state.ts";

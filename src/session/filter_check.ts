@@ -6,6 +6,7 @@
 import { EDIT_NAMES } from "../filter/mod.ts";
 import { nearest } from "../text/nearest.ts";
 import { printable, show } from "../text/show.ts";
+import { thrownMessage } from "../text/thrown.ts";
 import { macroLists } from "./wants.ts";
 
 /** Hooks that a filter may have. */
@@ -168,6 +169,6 @@ function macrosProblem(macros: unknown): string | undefined {
   try {
     macroLists(macros);
   } catch (error) {
-    return `macros: ${error instanceof Error ? error.message : String(error)}`;
+    return `macros: ${thrownMessage(error)}`;
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Declarations, Filter, FilterEnv } from "../filter/mod.ts";
+import { thrownMessage } from "../text/thrown.ts";
 import { HOOKS, noDefault, problemOf } from "./filter_check.ts";
 import { checkOptions, FilterError, type ManifestData, readManifest, trimManifest } from "./manifest.ts";
 
@@ -42,8 +43,7 @@ export async function loadFilter(
     try {
       filter = await made({ ...env, options });
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      throw new FilterError(`its function failed: ${message}`, { cause: error });
+      throw new FilterError(`its function failed: ${thrownMessage(error)}`, { cause: error });
     }
   }
   const problem = problemOf(

@@ -7,6 +7,7 @@
  * @module
  */
 import type { Filter, Verdict } from "../filter/mod.ts";
+import { isThrown, thrownText } from "../text/thrown.ts";
 import {
   Effect,
   encodeReply,
@@ -63,7 +64,7 @@ export class FilterSession {
     this.#filter = plan.filter;
     this.#host = host;
     this.#connection = new ConnectionView(host.log);
-    this.#hooks = new HookCalls(plan, this.#connection);
+    this.#hooks = new HookCalls(plan, this.#connection, this.#pending);
   }
 
   /** A mail has begun and has no verdict yet. */
@@ -180,11 +181,11 @@ export class FilterSession {
     const mark = out.length;
     try {
       const { turn } = this.#pending;
-      const result = this.#hooks.call(frame, () => this.#pending.isCurrent(turn));
+      const result = this.#hooks.call(frame);
       if (isThenable(result)) return this.#settle(code, result, turn, out);
       this.#decide(code, result, out);
     } catch (error) {
-      if (!this.#hooks.running && !(error instanceof OverLimit)) throw error;
+      if (!this.#hooks.running && !isThrown(error, OverLimit)) throw error;
       out.truncate(mark);
       this.#failed(code, error, out);
     }
@@ -303,7 +304,7 @@ export class FilterSession {
     const failed = (error: unknown): void => {
       const filter = this.#plan.name;
       this.#host.failure(
-        { kind: "error", filter, hook, message: messageOf(error), outcome: "accept" },
+        { kind: "error", filter, hook, message: thrownText(error), outcome: "accept" },
         error,
       );
     };
@@ -317,8 +318,8 @@ export class FilterSession {
   }
 
   #failed(code: number, error: unknown, out: FrameWriter): void {
-    if (error instanceof OverLimit) this.#fail("limit", code, error.message, out);
-    else this.#fail("error", code, messageOf(error), out, error);
+    if (isThrown(error, OverLimit)) this.#fail("limit", code, error.message, out);
+    else this.#fail("error", code, thrownText(error), out, error);
   }
 
   /** The one way a filter's failure becomes an answer. */
@@ -355,7 +356,7 @@ export class FilterSession {
         declared = { ...this.#filter, ...chosen };
       } catch (error) {
         // The MTA takes no verdict here; the filter goes on as it is declared.
-        this.#host.failure(this.#failureOf("error", SMFIC.OPTNEG, messageOf(error)), error);
+        this.#host.failure(this.#failureOf("error", SMFIC.OPTNEG, thrownText(error)), error);
       }
     }
     this.#hooks.terms = termsFor(this.#plan, offer, declared, this.#answerData);
@@ -386,8 +387,4 @@ export class FilterSession {
       failure: this.#failure,
     });
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }

@@ -10,7 +10,7 @@ import type { ConnectionView } from "./connection_view.ts";
 import { BodyCtx, ConnectionCtx, endOfMessageCtx, TransactionCtx, UnknownCtx } from "./contexts.ts";
 import { editor } from "./edits.ts";
 import { editRules, NO_TERMS, type Terms } from "./negotiation.ts";
-import { inTurn, isThenable } from "./pending.ts";
+import { inTurn, isThenable, type PendingHook } from "./pending.ts";
 import type { FilterPlan } from "./plan.ts";
 import { Transaction } from "./transaction.ts";
 
@@ -30,10 +30,13 @@ export class HookCalls {
   readonly #filter: Filter;
   readonly #plan: FilterPlan;
   readonly #view: ConnectionView;
+  readonly #pending: PendingHook;
   #mailCtx: TransactionCtx | undefined;
   #bodyCtx: BodyCtx | undefined;
 
-  constructor(plan: FilterPlan, view: ConnectionView) {
+  /** @param pending Tells whether a hook's answer is still waited for. */
+  constructor(plan: FilterPlan, view: ConnectionView, pending: PendingHook) {
+    this.#pending = pending;
     this.#plan = plan;
     this.#filter = plan.filter;
     this.#view = view;
@@ -49,10 +52,9 @@ export class HookCalls {
   /**
    * Calls the hook of the current frame's command and gives back what it returned; undefined without one.
    *
-   * @param wanted False once the answer comes too late; no second hook of the command is called then.
    * @throws {ProtocolError} for a malformed payload. @throws {OverLimit}. @throws whatever the hook throws.
    */
-  call(frame: Frame, wanted: () => boolean): unknown {
+  call(frame: Frame): unknown {
     const { code, bytes, start, end } = frame;
     this.running = false;
     switch (code) {
@@ -61,7 +63,7 @@ export class HookCalls {
       case SMFIC.BODY:
         return this.#body(bytes, start, end);
       case SMFIC.BODYEOB:
-        return this.#endOfMessage(bytes, start, end, wanted);
+        return this.#endOfMessage(bytes, start, end);
       case SMFIC.EOH:
         this.running = true;
         return this.#filter.endOfHeaders?.(this.#mailCtx!);
@@ -128,7 +130,7 @@ export class HookCalls {
   }
 
   /** The end may bring a last piece of body: no MTA does so today, libmilter takes it, so do we. */
-  #endOfMessage(bytes: Uint8Array, start: number, end: number, wanted: () => boolean): unknown {
+  #endOfMessage(bytes: Uint8Array, start: number, end: number): unknown {
     const filter = this.#filter;
     const mail = this.mail!;
     const steps: (() => unknown)[] = [];
@@ -140,7 +142,9 @@ export class HookCalls {
       if (filter.message !== undefined) steps.push(() => filter.message!(this.#whole(mail), context));
     }
     this.running = true;
-    return inTurn(steps, wanted);
+    const { turn } = this.#pending;
+    // Once the answer comes too late, no second hook is called.
+    return inTurn(steps, () => this.#pending.isCurrent(turn));
   }
 
   #whole(mail: Transaction): Mail {

@@ -4,7 +4,7 @@
  * @module
  */
 import { EDIT_NAMES, type EditName, type Filter, type HeaderList } from "../filter/mod.ts";
-import { agree, type Agreement, type Options, SMFIP } from "../protocol/mod.ts";
+import { agree, type Agreement, DATA_SIZE, MIN_VERSION, type Options, SMFIP } from "../protocol/mod.ts";
 import type { EditRules } from "./edits.ts";
 import type { FilterPlan } from "./plan.ts";
 import { EDIT_FLAGS, editsOf, needsOf, wantsOf } from "./wants.ts";
@@ -52,6 +52,15 @@ export function termsFor(plan: FilterPlan, offer: Options, declared: Filter, ans
     keepHeaders: needs.has("headers") || filter.header !== undefined,
     keepBody: needs.has("body"),
   };
+}
+
+/**
+ * The agreement that a filter's session would come to, on a carrier without delayed acknowledgements and for frames of the
+ * usual size; undefined if only the filter itself can tell, or the offer cannot be met.
+ */
+export function foretold(filter: Filter, offer: Options): Agreement | undefined {
+  if (filter.negotiate !== undefined || offer.version < MIN_VERSION) return undefined;
+  return agree(offer, wantsOf(filter, false), DATA_SIZE);
 }
 
 /** What bounds the edits of a mail. */

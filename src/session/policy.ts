@@ -9,23 +9,23 @@ import { accept, reject, tempfail, type Verdict } from "../filter/mod.ts";
 /** What happens to the mail when its filter fails. `accept`: as if the filter were not there. */
 export type Outcome = "tempfail" | "accept" | "reject";
 
-/** How a filter can fail. */
+/** How a filter, or an upstream milter, can fail. */
 export type FailureKind =
   /** A hook threw, or its promise was rejected. */
   | "error"
-  /** A hook did not answer in time. */
+  /** A hook, or an upstream milter, did not answer in time. */
   | "timeout"
   /** A hook returned what is no verdict, or none that is legal at its stage. */
   | "bad-verdict"
   /** The mail is larger than the limits for what the filter wants kept. */
   | "limit"
-  /** The sandbox ended by itself, or with another mail's failure. */
+  /** The sandbox ended by itself, or with another mail's failure; or the connection to an upstream milter broke. */
   | "crash"
   /** The sandbox took more memory than granted. */
   | "memory"
-  /** The sandbox answered what the protocol does not allow. */
+  /** The sandbox, or the upstream milter, answered what the protocol does not allow. */
   | "protocol"
-  /** The filter could not be loaded or started, or is held back after repeated failures. */
+  /** It could not be loaded, started or reached, or is held back after repeated failures. */
   | "unavailable";
 
 /** Every kind, for configurations and checks. */
@@ -52,6 +52,11 @@ export interface Failure {
   /** What went wrong, in words; from the filter, so not to be trusted. */
   readonly message: string;
   readonly outcome: Outcome;
+}
+
+/** `failed in rcpt (timeout)`, or without the hook where none was at work. */
+export function failureText({ hook, kind }: Failure): string {
+  return `failed${hook === "" ? "" : ` in ${hook}`} (${kind})`;
 }
 
 /** The same outcome for every kind. Without a configuration it is tempfail: the MTA keeps the mail and tries again. */

@@ -5,6 +5,7 @@
  */
 import type { SmtpReply, Verdict } from "../filter/mod.ts";
 import { checkReply } from "../filter/verdict.ts";
+import { thrownMessage } from "../text/thrown.ts";
 import { encodeReply, type FrameWriter, SMFIC, SMFIR } from "../protocol/mod.ts";
 
 type Kind = Verdict["kind"];
@@ -35,7 +36,7 @@ export function checkVerdict(value: unknown, code: number): string | undefined {
     checkReply(kind === "reject" ? 5 : 4, reply.code, reply.enhanced, reply.lines);
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return thrownMessage(error);
   }
 }
 

@@ -21,7 +21,7 @@ export function command(flags: readonly string[], args: readonly string[], env: 
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-check", "--quiet", ...IMPORT_MAP, ...flags, MAIN, ...args],
     cwd: "/",
-    env,
+    env: { NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -38,6 +38,12 @@ export async function run(
   return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
 }
 
+/**
+ * Deno itself writes this at times when it halts a thread in the middle of its work; a sandbox that is unloaded is halted.
+ * In colour unless NO_COLOR is set.
+ */
+const HALTED = 'error: Uncaught (in worker "") Error: execution terminated';
+
 /** A running `serve`. Disposing ends it with SIGTERM and waits. */
 export interface Program extends AsyncDisposable {
   readonly pid: number;
@@ -45,6 +51,8 @@ export interface Program extends AsyncDisposable {
   hangUp(): void;
   /** What it wrote to standard error so far. */
   log(): string;
+  /** The lines of that, as JSON. */
+  records(): Record<string, unknown>[];
   /** Resolves once the text is in the log; rejects if the process ends without it, or is stuck. */
   until(text: string): Promise<void>;
   /** Ends it with SIGTERM; gives its exit code. */
@@ -86,6 +94,8 @@ export function start(made: Deno.Command): Program {
     pid: child.pid,
     hangUp: () => child.kill("SIGHUP"),
     log: () => text,
+    records: () =>
+      text.trimEnd().split("\n").filter((line) => line !== HALTED).map((line) => JSON.parse(line)),
     until: (wanted) =>
       new Promise((resolve, reject) => {
         const look = () => {

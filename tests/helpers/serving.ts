@@ -7,7 +7,7 @@ import { Chain } from "../../src/chain/chain.ts";
 import type { Filter } from "../../src/filter/mod.ts";
 import { InlineLink } from "../../src/links/inline.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/server/limits.ts";
-import { serve, type ServerLog } from "../../src/server/serve.ts";
+import { type Retired, Server, type ServerLog, type Service } from "../../src/server/serve.ts";
 import type { MailReport } from "../../src/session/plan.ts";
 import { type Failure, type FailurePolicy, type Outcome, uniformPolicy } from "../../src/session/policy.ts";
 import { memoryListener } from "../../src/transport/memory.ts";
@@ -25,6 +25,10 @@ export interface Serving {
   logged(text: string): Promise<void>;
   /** Moves the server's clock on; it looks at it a few times a second. */
   advance(ms: number): void;
+  /** Gives new connections another filter, with the policy and deadline of before. */
+  replace(filter: Filter, limits?: Partial<Limits>): Retired;
+  /** Listens in one more place. */
+  add(listener: Listener): void;
   /** Begins the drain, as SIGTERM does. */
   drain(): void;
   /** Resolves when the server has ended. */
@@ -61,20 +65,18 @@ export function serving(filter: Filter, options: ServingOptions = {}): Serving {
       for (const watcher of watchers) watcher();
     },
   };
-  const link = new InlineLink({
-    name: filter.name ?? "test",
-    filter,
-    policy: typeof policy === "string" ? uniformPolicy(policy) : policy,
-    limits: { ...DEFAULT_LIMITS, ...limits },
-  });
-  const ended = serve({
-    listeners: [memory, ...listeners],
-    chain: new Chain([{ link, timeout }]),
-    ...(limits !== undefined && { limits }),
-    log,
-    signal: stop.signal,
-    now: () => time,
-  });
+  const serviceOf = (filter: Filter, limits?: Partial<Limits>): Service => {
+    const link = new InlineLink({
+      name: filter.name ?? "test",
+      filter,
+      policy: typeof policy === "string" ? uniformPolicy(policy) : policy,
+      limits: { ...DEFAULT_LIMITS, ...limits },
+    });
+    return { chain: new Chain([{ link, timeout }]), ...(limits !== undefined && { limits }) };
+  };
+  const server = new Server({ ...serviceOf(filter, limits), log, signal: stop.signal, now: () => time });
+  for (const listener of [memory, ...listeners]) server.add(listener);
+  const ended = server.run();
   return {
     connect: () => memory.connect(),
     mails,
@@ -90,6 +92,8 @@ export function serving(filter: Filter, options: ServingOptions = {}): Serving {
         watchers.add(look);
         look();
       }),
+    replace: (filter, limits) => server.replace(serviceOf(filter, limits)),
+    add: (listener) => server.add(listener),
     advance: (ms) => void (time += ms),
     drain: () => stop.abort(),
     ended,

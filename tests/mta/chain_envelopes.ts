@@ -194,6 +194,7 @@ const recipients: readonly ChainScenario[] = [
       differs: seen([], [["  to <One@Lab.Example>"]]),
     },
   ),
+  // Sendmail shows none that its own rules refuse
   mail(
     "a recipient that the MTA refuses is shown to who asks for it",
     [

@@ -64,11 +64,11 @@ export function chainedInSandboxes(socket: string): ServeScripts {
     const source = await Deno.readFile(new URL("chain_filter.ts", import.meta.url));
     const code = (await transpile("chain_filter.ts", source, "ts")).source;
     const sandboxes = filters.map((filter, n) =>
-      sandboxOf(code, { name: NAMES[n], options: { ...filter }, limits: LIMITS, startTimeout: 60_000 })
+      sandboxOf(code, { name: NAMES[n], options: { ...filter }, limits: LIMITS, startTimeout: START_TIMEOUT })
     );
     const close = () => Promise.all(sandboxes.map(({ link }) => link.close()));
     try {
-      // one after the other: the first has the types of what all run checked
+      // one after the other: the types of what all run are checked for the first one only
       for (const { link } of sandboxes) await link.start();
       const server = await served(socket, sandboxes.map(({ link }) => link));
       return {
@@ -85,40 +85,71 @@ export function chainedInSandboxes(socket: string): ServeScripts {
   };
 }
 
-/** Each in a process of its own, `millrace serve` with a configuration for it in a file whose path begins so. */
+/** Each in a process of its own; configurations are written to files whose paths begin so. */
 export function inProcesses(sockets: readonly string[], path: string): ServeScripts {
-  return async (filters) => {
-    const programs: Program[] = [];
-    for (const [n, options] of filters.entries()) {
-      const config = `${path}-${NAMES[n]}.yaml`;
-      const use = new URL("chain_filter.ts", import.meta.url).pathname;
-      const entry = { use, name: NAMES[n], isolation: "none", options };
-      // JSON is YAML
-      await Deno.writeTextFile(
-        config,
-        JSON.stringify({
-          listen: sockets[n],
-          socket: { mode: "0660", group: postfixGroup },
-          filters: [entry],
-          log: { format: "json" },
-        }),
-      );
-      programs.push(start(command(["--no-prompt", "-A"], ["serve", "-c", config])));
-    }
-    await Promise.all(programs.map((program, n) => program.until(`Listening on ${sockets[n]}`)));
-    return {
-      async end() {
-        const codes = await Promise.all(programs.map((program) => program.stop()));
-        deepEqual(codes, [0, 0, 0]);
-        return programs.map((program, n) => {
-          const records = program.log().trimEnd().split("\n").map((line) => JSON.parse(line));
-          const events = records.map(({ level, message, ...fields }) => ({ level, message, fields }));
-          return notesOf(n, events.filter(({ message }) => !message.startsWith("Running as root")));
-        });
-      },
+  return (filters) =>
+    programs(filters.map((filter, n) => ({
+      config: `${path}-${NAMES[n]}.yaml`,
+      listen: sockets[n],
+      filters: [{ name: NAMES[n], options: filter }],
+    })));
+}
+
+/** All in a chain in one process. */
+export function chainedInProcess(socket: string, path: string): ServeScripts {
+  return (filters) =>
+    programs([{
+      config: `${path}-chain.yaml`,
+      listen: socket,
+      filters: filters.map((options, n) => ({ name: NAMES[n], options })),
+    }]);
+}
+
+/** What `millrace serve` is to run. */
+interface ProgramPlan {
+  /** Path of its configuration, which is written. */
+  readonly config: string;
+  readonly listen: string;
+  readonly filters: readonly { readonly name: string; readonly options: FilterScript }[];
+}
+
+async function programs(plans: readonly ProgramPlan[]): Promise<ServedScripts> {
+  const use = new URL("chain_filter.ts", import.meta.url).pathname;
+  const running: Program[] = [];
+  for (const { config, listen, filters } of plans) {
+    const text = {
+      listen,
+      socket: { mode: "0660", group: postfixGroup },
+      filters: filters.map((filter) => ({ use, isolation: "none", ...filter })),
+      log: { format: "json" },
     };
+    // JSON is YAML
+    await Deno.writeTextFile(config, JSON.stringify(text));
+    running.push(start(command(["--no-prompt", "-A"], ["serve", "-c", config])));
+  }
+  const stop = () => Promise.all(running.map((program) => program.stop()));
+  try {
+    await Promise.all(running.map((program, n) => program.until(`Listening on ${plans[n].listen}`)));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    async end() {
+      deepEqual(await stop(), plans.map(() => 0));
+      const events = running.flatMap((program) => program.log().trimEnd().split("\n")).map(
+        (line): ServedEvent => {
+          const { level, message, ...fields } = JSON.parse(line);
+          return { level, message, fields };
+        },
+      ).filter(({ message }) => !message.startsWith("Running as root"));
+      return NAMES.map((_name, n) => notesOf(n, events));
+    },
   };
 }
+
+/** Time for a sandbox to start, ms: where its modules were never run before, Deno checks their types first. */
+const START_TIMEOUT = 300_000;
 
 /** Limits of a sandbox that no scenario reaches. */
 const LIMITS = { headers: 1 << 20, body: 64 << 20, recipients: 1000, frame: 1 << 21 };

@@ -22,8 +22,8 @@ export const command: Command = {
     options: [CONFIG_OPTION],
     notes:
       `SIGTERM or SIGINT: accept no more, let open mails finish (limits.drain), exit 0. A second one: exit at once.
-SIGHUP, or millrace reload: read the configuration anew. New connections get the new filters, open ones finish on the old;
-a configuration that cannot be used changes nothing, and the log says why.
+SIGHUP, or millrace reload: read the configuration anew. New connections get the new filters, open ones finish
+on the old; a configuration that cannot be used changes nothing, and the log says why.
 The log goes to standard error, one line per mail: text on a terminal, JSON elsewhere (log.format).`,
   },
   async run(given, io) {

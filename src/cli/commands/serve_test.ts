@@ -155,9 +155,9 @@ Deno.test("serve does not start when it cannot run or listen", async () => {
   await fails("export default {};", /it has no hook/, 2);
   await fails(
     MARK,
-    /Cannot run 2 filters \(f, g\)/,
+    /Cannot use the folder \S+\/spool \(spool\.folder\)/,
     2,
-    "listen: inet:0@127.0.0.1\nfilters:\n- { use: ./f.ts, isolation: none }\n- { use: ./f.ts, isolation: none, name: g }\n",
+    "listen: inet:0@127.0.0.1\nspool: { folder: ./spool }\nfilters: [{ use: ./f.ts, isolation: none }]\n",
   );
   const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr;

@@ -38,7 +38,9 @@ export const command: Command = {
       },
       { name: "json", summary: "Print the results as JSON" },
     ],
-    notes: `MAIL.eml is a mail as a file, with CRLF or LF line ends; - is standard input.
+    notes:
+      `Filters run as in serve, without a mail server; upstream milters of the configuration are asked for real.
+MAIL.eml is a mail as a file, with CRLF or LF line ends; - is standard input.
 Exit codes: 0 every mail got a verdict, 1 a filter failed or a file could not be read, 2 usage or configuration.`,
   },
   async run(given, io) {

@@ -58,20 +58,24 @@ function filterWords(before: readonly LinkConfig[], after: readonly LinkConfig[]
   const old = new Map(before.map((filter) => [filter.name, filter]));
   const words = after.map((filter) => {
     const known = old.get(filter.name);
-    const how = known === undefined ? "added" : same(known, filter) ? "restarted" : "changed";
-    return `filter ${filter.name} ${how}`;
+    if (known === undefined) return `${filter.kind} ${filter.name} added`;
+    // Deno keeps a module once it is imported, and what that imports is not looked at (inline_code.ts).
+    const code = filter.kind === "filter" && filter.isolation === "none" && filter.use.kind === "path"
+      ? " (same code: isolation none)"
+      : "";
+    return `${filter.kind} ${filter.name} ${same(known, filter) ? "restarted" : "changed"}${code}`;
   });
   const names = new Set(after.map(({ name }) => name));
   const kept = before.filter(({ name }) => names.has(name)).map(({ name }) => name);
   const order = after.filter(({ name }) => old.has(name)).map(({ name }) => name);
   return [
     ...words,
-    ...before.filter(({ name }) => !names.has(name)).map(({ name }) => `filter ${name} removed`),
+    ...before.filter(({ name }) => !names.has(name)).map(({ kind, name }) => `${kind} ${name} removed`),
     ...(same(kept, order) ? [] : ["order of the filters changed"]),
   ];
 }
 
-/** Both come from the same schema, so that the keys of equal values stand in one order, but for options. */
+/** Both come from the same schema, so that the keys of equal values stand in one order; options are as they were written. */
 function same(one: unknown, another: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(another);
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Reply } from "../../protocol/mod.ts";
+import type { Agreement, Options, Reply } from "../../protocol/mod.ts";
 import type { FailureKind, FailurePolicy } from "../../session/policy.ts";
 
 /** Why a carrier ended, or will not come. */
@@ -21,6 +21,8 @@ export interface Supply {
    * will come soon. Whoever no longer wants what was promised abandons it.
    */
   acquire(user: CarrierUser): Carrier | Promise<Carrier> | CarrierEnd;
+  /** A filter has answered the first negotiation of a connection. */
+  agreed?(offer: Options, agreement: Agreement): void;
 }
 
 /** The way to a filter for one relayed connection. It serves one session, and tells it of replies and of its end. */

@@ -3,20 +3,14 @@
  *
  * @module
  */
-import { type Options, parseCommand, SMFIC } from "../../protocol/mod.ts";
-
-/** Stages in the order of a session; macros of a stage outdate those after it. */
-const ORDER: readonly number[] = [
-  SMFIC.CONNECT,
-  SMFIC.HELO,
-  SMFIC.MAIL,
-  SMFIC.RCPT,
-  SMFIC.DATA,
-  SMFIC.HEADER,
-  SMFIC.EOH,
-  SMFIC.BODY,
-  SMFIC.BODYEOB,
-];
+import {
+  MACRO_STAGES,
+  MacroFrames,
+  type Options,
+  OwnFrame,
+  parseCommand,
+  SMFIC,
+} from "../../protocol/mod.ts";
 
 /** A frame to be replayed, whole. */
 export interface ReplayFrame {
@@ -29,7 +23,7 @@ export class Prelude {
   #negotiation: Uint8Array | undefined;
   #connect: Uint8Array | undefined;
   #helo: Uint8Array | undefined;
-  readonly #macros = new Map<number, Uint8Array>();
+  readonly #macros = new MacroFrames();
 
   /** Notes a frame, its length word included; the bytes are copied if they are kept. */
   see(code: number, frame: Uint8Array): void {
@@ -49,7 +43,7 @@ export class Prelude {
         this.#macros.clear();
         break;
       case SMFIC.MACRO:
-        this.#seeMacros(frame);
+        this.#macros.see(new OwnFrame(frame));
     }
   }
 
@@ -64,26 +58,11 @@ export class Prelude {
   /** The frames in the order in which they came. */
   *frames(): Iterable<ReplayFrame> {
     if (this.#negotiation !== undefined) yield { code: SMFIC.OPTNEG, bytes: this.#negotiation };
-    for (const stage of ORDER) {
+    for (const stage of MACRO_STAGES) {
       const macros = this.#macros.get(stage);
-      if (macros !== undefined) yield { code: SMFIC.MACRO, bytes: macros };
+      if (macros !== undefined) yield { code: SMFIC.MACRO, bytes: macros.bytes };
       if (stage === SMFIC.CONNECT && this.#connect !== undefined) yield { code: stage, bytes: this.#connect };
       if (stage === SMFIC.HELO && this.#helo !== undefined) yield { code: stage, bytes: this.#helo };
     }
-  }
-
-  #seeMacros(frame: Uint8Array): void {
-    const stage = frame[5];
-    const level = ORDER.indexOf(stage);
-    if (level === -1) return;
-    const kept = this.#macros.get(stage);
-    // Postfix repeats the same macros before each header and body piece.
-    if (kept !== undefined && kept.length === frame.length && kept.every((byte, i) => byte === frame[i])) {
-      return;
-    }
-    if (level < ORDER.indexOf(SMFIC.DATA)) {
-      for (const later of ORDER.slice(level + 1)) this.#macros.delete(later);
-    }
-    this.#macros.set(stage, frame.slice());
   }
 }

@@ -305,6 +305,7 @@ export class RelaySession implements LinkSession, CarrierUser {
   #settle(waiting: Waiting, reply: Reply): void {
     this.#waiting = undefined;
     this.#hookAhead = false;
+    if (waiting.code === SMFIC.OPTNEG) this.#supply.agreed?.(this.#prelude.offer!, this.#replies.agreement!);
     if (waiting.code === SMFIC.OPTNEG || waiting.passive) encodeReply(reply, waiting.out);
     else this.#answer(reply, waiting.code, waiting.out);
     waiting.resolve();

@@ -8,6 +8,7 @@ import {
   type CellEnd,
   FromInmate,
   type InmateSetup,
+  ToInmate,
   Vitals,
   type WardenOrder,
   type WardenReport,
@@ -17,7 +18,7 @@ import type { WorkerPermissions } from "./permissions.ts";
 import { ringMemory, RingReader, RingWriter } from "./ring.ts";
 
 /** Bytes of each ring. A mail's body passes through in pieces of at most a quarter. */
-const RING = 1 << 20;
+const RING = 1 << 19;
 
 /** Drains in a row, without a wait, before other work gets its turn. */
 const BUSY_TURNS = 8;
@@ -59,6 +60,10 @@ export class Cell implements Guarded {
   readonly #started = Promise.withResolvers<FilterDescription>();
   #room: Promise<void> | undefined;
   #flushing = false;
+  readonly #flush = (): void => {
+    this.#flushing = false;
+    this.#out.flush();
+  };
   #up = false;
   #end: CellEnd | undefined;
 
@@ -123,7 +128,12 @@ export class Cell implements Guarded {
         const piece = payload.length <= this.#out.largest
           ? payload
           : payload.subarray(at, at + this.#out.largest);
-        if (this.#backlog.length > 0 || !this.#out.write(kind, session, piece)) {
+        // The frames of one sweep leave as one record.
+        const written = this.#backlog.length === 0 &&
+          (kind === ToInmate.FRAMES
+            ? this.#out.append(kind, session, piece)
+            : this.#out.write(kind, session, piece));
+        if (!written) {
           this.#backlog.push({ kind, session, payload: piece.slice() });
         }
       }
@@ -186,10 +196,7 @@ export class Cell implements Guarded {
   #flushSoon(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    queueMicrotask(() => {
-      this.#flushing = false;
-      this.#out.flush();
-    });
+    queueMicrotask(this.#flush);
   }
 
   async #drain(): Promise<void> {
@@ -209,10 +216,12 @@ export class Cell implements Guarded {
   }
 
   async #listen(): Promise<void> {
+    const take = (kind: number, session: number, payload: Uint8Array): void =>
+      this.#owner.record(this, kind, session, payload);
     let busy = 0;
     while (this.#end === undefined) {
       try {
-        this.#in.drain((kind, session, payload) => this.#owner.record(this, kind, session, payload));
+        this.#in.drain(take);
       } catch (error) {
         this.end({
           kind: "protocol",

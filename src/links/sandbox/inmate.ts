@@ -16,6 +16,7 @@ import { describeFilter, loadFilter } from "../../session/filter_module.ts";
 import { FilterError, readManifest } from "../../session/manifest.ts";
 import { FilterSession } from "../../session/filter_session.ts";
 import type { FilterPlan, SessionHost } from "../../session/plan.ts";
+import { isThrown, thrownText } from "../../text/thrown.ts";
 import { harden } from "./harden.ts";
 import { FromInmate, type InmateSetup, ToInmate, Vitals, type WardenReport } from "./messages.ts";
 import type { Refused } from "./refusals.ts";
@@ -67,8 +68,9 @@ class Inmate {
   }
 
   async run(): Promise<never> {
+    const take = (kind: number, id: number, payload: Uint8Array): void => this.#take(kind, id, payload);
     for (;;) {
-      this.#in.drain((kind, session, payload) => this.#take(kind, session, payload));
+      this.#in.drain(take);
       this.#ring.flush();
       await this.#in.arrived();
     }
@@ -117,7 +119,7 @@ class Inmate {
       }
     } catch (error) {
       // The runtime has checked every frame before: only a filter that meddles gets here.
-      if (!(error instanceof ProtocolError)) throw error;
+      if (!isThrown(error, ProtocolError)) throw error;
       this.#note(FromInmate.FAILURE, id, { kind: "protocol", hook: "", message: error.message });
     }
     this.#answer(id, room);
@@ -143,7 +145,9 @@ class Inmate {
 
   #send(kind: number, session: number, payload: Uint8Array): void {
     for (let at = 0; at === 0 || at < payload.length; at += this.#ring.largest) {
-      const piece = payload.subarray(at, at + this.#ring.largest);
+      const piece = payload.length <= this.#ring.largest
+        ? payload
+        : payload.subarray(at, at + this.#ring.largest);
       if (this.#backlog.length > 0 || !this.#ring.write(kind, session, piece)) {
         this.#backlog.push({ kind, session, payload: piece.slice() });
       }
@@ -176,7 +180,7 @@ class Inmate {
         level: "warn",
         kind: "error",
         hook: "",
-        message: `a record that is no plain data: ${error}`,
+        message: `a record that is no plain data: ${thrownText(error)}`,
       });
     }
     if (text.length > NOTE_LIMIT) {
@@ -313,10 +317,6 @@ start().catch((error) => {
   report({
     kind: "load-failed",
     // A FilterError is the runtime's own sentence; of others the name helps.
-    message: error instanceof FilterError
-      ? error.message
-      : error instanceof Error
-      ? `${error.name}: ${error.message}`
-      : String(error),
+    message: isThrown(error, FilterError) ? error.message : thrownText(error),
   });
 });

@@ -88,6 +88,9 @@ function padded(length: number): number {
   return (length + 3) & ~3;
 }
 
+/** Payloads up to so many bytes are copied one by one: that is faster than a call, and makes no view. */
+const SHORT = 128;
+
 /** The writing side. Records become visible with `flush()`, many with one wake-up. */
 export class RingWriter {
   readonly #ring: Ring;
@@ -95,6 +98,11 @@ export class RingWriter {
   #flushed: number;
   /** The reader's position when the last record was written or found no room. */
   #seen = 0;
+  /** The last record: where it begins, and what it is. It may grow as long as nobody can see it. */
+  #last = 0;
+  #kind = 0;
+  #session = 0;
+  #length = 0;
 
   constructor(memory: SharedArrayBuffer) {
     this.#ring = new Ring(memory);
@@ -112,28 +120,67 @@ export class RingWriter {
    * @throws {RingFault} if the reader's index is impossible. @throws {RangeError} over `largest`.
    */
   write(kind: number, session: number, payload: Uint8Array): boolean {
-    const { capacity, data, words } = this.#ring;
-    if (payload.length > this.largest) {
-      throw new RangeError(`Cannot write a record of ${payload.length} bytes`);
-    }
+    const { length } = payload;
+    if (length > this.largest) throw new RangeError(`Cannot write a record of ${length} bytes`);
+    const size = HEAD + padded(length);
+    if (!this.#fits(size)) return false;
+    const { capacity, words } = this.#ring;
+    const mask = capacity - 1;
+    words[(this.#at & mask) >>> 2] = length;
+    words[((this.#at + 4) & mask) >>> 2] = session;
+    words[((this.#at + 8) & mask) >>> 2] = kind;
+    this.#copy(payload, length, this.#at + HEAD);
+    this.#last = this.#at;
+    this.#kind = kind;
+    this.#session = session;
+    this.#length = length;
+    this.#at = (this.#at + size) >>> 0;
+    return true;
+  }
+
+  /**
+   * Writes bytes of a stream that may be cut anywhere: behind those of the last record, if that is of the same kind and
+   * session and still unseen, else as a record.
+   *
+   * @throws as `write`.
+   */
+  append(kind: number, session: number, payload: Uint8Array): boolean {
+    const { length } = payload;
+    const whole = this.#length + length;
+    const open = this.#at !== this.#flushed && this.#kind === kind && this.#session === session;
+    if (!open || whole > this.largest) return this.write(kind, session, payload);
+    const more = padded(whole) - padded(this.#length);
+    if (!this.#fits(more)) return false;
+    const { capacity, words } = this.#ring;
+    this.#copy(payload, length, this.#last + HEAD + this.#length);
+    words[(this.#last & (capacity - 1)) >>> 2] = whole;
+    this.#length = whole;
+    this.#at = (this.#at + more) >>> 0;
+    return true;
+  }
+
+  #fits(size: number): boolean {
+    const { capacity } = this.#ring;
     this.#seen = this.#ring.load(READ);
     const used = (this.#at - this.#seen) >>> 0;
     if (used > capacity) throw new RingFault("the reader's index is outside the ring");
-    const size = HEAD + padded(payload.length);
-    if (capacity - used < size) return false;
+    return capacity - used >= size;
+  }
+
+  #copy(payload: Uint8Array, length: number, to: number): void {
+    const { capacity, data } = this.#ring;
     const mask = capacity - 1;
-    words[(this.#at & mask) >>> 2] = payload.length;
-    words[((this.#at + 4) & mask) >>> 2] = session;
-    words[((this.#at + 8) & mask) >>> 2] = kind;
-    const from = (this.#at + HEAD) & mask;
-    const first = payload.length < capacity - from ? payload.length : capacity - from;
-    if (first === payload.length) apply(set, data, [payload, from]);
+    if (length <= SHORT) {
+      for (let i = 0; i < length; i++) data[(to + i) & mask] = payload[i];
+      return;
+    }
+    const from = to & mask;
+    const first = length < capacity - from ? length : capacity - from;
+    if (first === length) apply(set, data, [payload, from]);
     else {
       apply(set, data, [part(payload, 0, first), from]);
-      apply(set, data, [part(payload, first, payload.length), 0]);
+      apply(set, data, [part(payload, first, length), 0]);
     }
-    this.#at = (this.#at + size) >>> 0;
-    return true;
   }
 
   /** Shows what was written to the reader and wakes it. */
@@ -164,7 +211,9 @@ export class RingReader {
   readonly #ring: Ring;
   #at: number;
   /** Where records are copied to; grows to the longest one seen. */
-  #scratch = new Uint8Array(4096);
+  #scratch: Uint8Array = new Bytes(4096);
+  /** The part of it that the last record took: the next one is often as long. */
+  #payload: Uint8Array = this.#scratch;
 
   constructor(memory: SharedArrayBuffer) {
     this.#ring = new Ring(memory);
@@ -177,8 +226,8 @@ export class RingReader {
    * @throws {RingFault} if indexes or lengths are impossible.
    */
   drain(take: (kind: number, session: number, payload: Uint8Array) => void): void {
-    // No `subarray` here: it would ask the array for its constructor, which can be replaced.
-    const { capacity, memory, words } = this.#ring;
+    // No `subarray` of shared memory: it would ask the array for its constructor, which can be replaced.
+    const { capacity, data, memory, words } = this.#ring;
     const mask = capacity - 1;
     const end = this.#ring.load(WRITE);
     let left = (end - this.#at) >>> 0;
@@ -193,11 +242,16 @@ export class RingReader {
       }
       const size = HEAD + padded(length);
       const from = (this.#at + HEAD) & mask;
-      if (length > this.#scratch.length) this.#scratch = new Uint8Array(capacity / 4);
-      const payload = part(this.#scratch, 0, length);
-      const first = length < capacity - from ? length : capacity - from;
-      apply(set, payload, [new Bytes(memory, CONTROL + from, first), 0]);
-      if (first < length) apply(set, payload, [new Bytes(memory, CONTROL, length - first), first]);
+      if (length > this.#scratch.length) this.#scratch = new Bytes(capacity / 4);
+      if (length !== this.#payload.length) this.#payload = part(this.#scratch, 0, length);
+      const payload = this.#payload;
+      if (length <= SHORT) {
+        for (let i = 0; i < length; i++) payload[i] = data[(from + i) & mask];
+      } else {
+        const first = length < capacity - from ? length : capacity - from;
+        apply(set, payload, [new Bytes(memory, CONTROL + from, first), 0]);
+        if (first < length) apply(set, payload, [new Bytes(memory, CONTROL, length - first), first]);
+      }
       this.#at = (this.#at + size) >>> 0;
       left -= size;
       take(kind, session, payload);

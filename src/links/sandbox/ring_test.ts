@@ -122,6 +122,95 @@ Deno.test("any series of writes, flushes and drains gives back what was written,
   assert(wrapped > 20, `only ${wrapped} runs came round or filled the ring`);
 });
 
+Deno.test("appended bytes share a record with those before: same kind, same session, still unseen", () => {
+  const { writer, reader } = pair();
+  const bytes = (...values: number[]) => Uint8Array.from(values);
+  const append = (kind: number, session: number, ...values: number[]) =>
+    assert.equal(writer.append(kind, session, bytes(...values)), true);
+  append(1, 1, 1, 2, 3);
+  append(1, 1, 4);
+  append(1, 1, 5, 6, 7, 8, 9);
+  append(1, 2, 10);
+  append(2, 2, 11);
+  assert.equal(writer.write(2, 2, bytes(12)), true);
+  append(2, 2, 13);
+  writer.flush();
+  append(2, 2, 14);
+  writer.flush();
+  assert.deepEqual(drain(reader), [
+    { kind: 1, session: 1, payload: [1, 2, 3, 4, 5, 6, 7, 8, 9] },
+    { kind: 1, session: 2, payload: [10] },
+    { kind: 2, session: 2, payload: [11] },
+    { kind: 2, session: 2, payload: [12, 13] },
+    { kind: 2, session: 2, payload: [14] },
+  ]);
+});
+
+Deno.test("an appended record is never over a quarter, and a full ring takes no more bytes", () => {
+  const { writer, reader, words } = pair();
+  const half = new Uint8Array(writer.largest / 2 + 1);
+  assert.equal(writer.append(1, 1, half), true);
+  assert.equal(writer.append(1, 1, half), true);
+  writer.flush();
+  assert.deepEqual(drain(reader).map(({ payload }) => payload.length), [half.length, half.length]);
+  for (let i = 0; i < 3; i++) assert.equal(writer.write(2, i, new Uint8Array(writer.largest)), true);
+  assert.equal(writer.append(3, 3, new Uint8Array(CAPACITY - 3 * (HEAD + writer.largest) - HEAD - 6)), true);
+  // Four bytes are left, and two behind the last record that only fill it up.
+  assert.equal(writer.append(3, 3, new Uint8Array(9)), false);
+  assert.equal(writer.append(3, 3, new Uint8Array(6)), true);
+  assert.equal(writer.append(3, 3, new Uint8Array(3)), false);
+  words[READ] = -4;
+  assert.throws(() => writer.append(3, 3, new Uint8Array(1)), RingFault);
+});
+
+Deno.test("whatever is appended or written comes out once and in order, across the ring's end", () => {
+  const steps = fc.array(
+    fc.oneof(
+      { weight: 6, arbitrary: fc.tuple(fc.boolean(), fc.nat(1), fc.nat(1), fc.nat({ max: 300 })) },
+      { weight: 1, arbitrary: fc.constant("flush" as const) },
+      { weight: 1, arbitrary: fc.constant("drain" as const) },
+    ),
+    { minLength: 50, maxLength: 200, size: "max" },
+  );
+  /** The bytes of each kind and session, in the order of first sight, runs of the same put together. */
+  const streams = (entries: readonly Entry[]): string => {
+    const runs: [string, number[]][] = [];
+    for (const { kind, session, payload } of entries) {
+      const key = `${kind} ${session}`;
+      if (runs.at(-1)?.[0] === key) runs.at(-1)![1].push(...payload);
+      else runs.push([key, [...payload]]);
+    }
+    return JSON.stringify(runs);
+  };
+  let merged = 0, wrapped = 0;
+  fc.assert(
+    fc.property(steps, (list) => {
+      const { writer, reader, words } = pair();
+      const sent: Entry[] = [], got: Entry[] = [];
+      let next = 0;
+      for (const step of list) {
+        if (step === "flush") writer.flush();
+        else if (step === "drain") got.push(...drain(reader));
+        else {
+          const [append, kind, session, length] = step;
+          const payload = Array.from({ length }, () => next++ & 255);
+          const done = append
+            ? writer.append(kind, session, Uint8Array.from(payload))
+            : writer.write(kind, session, Uint8Array.from(payload));
+          if (done) sent.push({ kind, session, payload });
+        }
+      }
+      writer.flush();
+      got.push(...drain(reader));
+      assert.equal(streams(got), streams(sent));
+      if (got.length < sent.length) merged++;
+      if ((words[WRITE] >>> 0) > CAPACITY) wrapped++;
+    }),
+    { numRuns: 300 },
+  );
+  assert(merged > 100 && wrapped > 100, `${merged} runs had merged records, ${wrapped} came round`);
+});
+
 Deno.test("positions wrap at 2^32 and nothing is lost there", () => {
   const { memory, words } = pair();
   const start = 0xffffff00;

@@ -5,8 +5,10 @@
  * @module
  */
 import type { Link, LinkSession } from "../../chain/link.ts";
-import { ProtocolError } from "../../protocol/mod.ts";
+import type { Filter } from "../../filter/mod.ts";
+import { type Agreement, type Options, ProtocolError } from "../../protocol/mod.ts";
 import type { FilterDescription } from "../../session/filter_module.ts";
+import { foretold } from "../../session/negotiation.ts";
 import type { SessionHost } from "../../session/plan.ts";
 import type { FailurePolicy } from "../../session/policy.ts";
 import type { Carrier, CarrierUser, LinkLog, Supply } from "../relay/carrier.ts";
@@ -65,6 +67,8 @@ export class SandboxLink implements Link, Supply, SeatOwner, CellOwner {
   readonly #seats = new Map<Cell, Map<number, Seat>>();
   /** Sandboxes that have missed a deadline and not shown since that they are alive; what to call when that is clear. */
   readonly #suspects = new Map<Cell, PromiseWithResolvers<void>>();
+  /** The filter as it describes itself, once somebody has read and checked that. */
+  described: Filter | undefined;
   #nextId = 1;
   #closed = false;
   #logged = 0;
@@ -107,6 +111,10 @@ export class SandboxLink implements Link, Supply, SeatOwner, CellOwner {
 
   open(host: SessionHost, answerData: boolean): LinkSession {
     return new RelaySession(this, host, answerData);
+  }
+
+  foretell(offer: Options): Agreement | undefined {
+    return this.described && foretold(this.described, offer);
   }
 
   async close(): Promise<void> {

@@ -101,15 +101,17 @@ Deno.test("a sandbox that dies while its answer is waited for is answered for at
 });
 
 Deno.test("a verdict of a replayed CONNECT holds for the mail that is waited for", async () => {
-  const source = `export default (env) => ({
-    connect() { return Date.now() < env.options.until ? undefined : { kind: "reject" }; },
+  // The client's name says until when it is welcome.
+  const source = `export default {
+    connect(client) { return Date.now() < Number(client.host) ? undefined : { kind: "reject" }; },
     message() {},
-  });`;
-  const { link } = sandboxOf(source, { options: { until: Date.now() + 1500 } }, { times: FAST });
+  };`;
+  const { link } = sandboxOf(source, {}, { times: FAST });
   await link.start();
   const driver = new Driver(link);
-  assert.deepEqual((await driver.begin()).slice(1), ["continue"]);
-  await new Promise((resolve) => setTimeout(resolve, 1600));
+  const until = Date.now() + 5000;
+  assert.deepEqual((await driver.begin(String(until))).slice(1), ["continue"]);
+  await new Promise((resolve) => setTimeout(resolve, until - Date.now() + 1));
   kill(link);
   await ready(link);
   const [mail, rcpt, , , , , end] = mailCommands("a@client.example", [encoder.encode("x")]);

@@ -25,7 +25,7 @@ scope.onmessage = ({ data }) => {
   }
   inmate = new Thread(new URL("./inmate.ts", import.meta.url), {
     workerData: data.setup,
-    resourceLimits: { maxOldGenerationSizeMb: data.heapMiB, maxYoungGenerationSizeMb: 8 },
+    resourceLimits: { maxOldGenerationSizeMb: data.heapMiB, maxYoungGenerationSizeMb: 3 },
   });
   inmate.on("message", (report: unknown) => {
     const { kind } = Object(report);

@@ -6,6 +6,7 @@
  * @module
  */
 import type { Link, LinkSession } from "../../chain/link.ts";
+import type { Agreement, Options } from "../../protocol/mod.ts";
 import type { SessionHost } from "../../session/plan.ts";
 import { type FailurePolicy, policyText } from "../../session/policy.ts";
 import { type Address, formatAddress } from "../../transport/address.ts";
@@ -72,6 +73,8 @@ export class UpstreamLink implements Link, Supply {
   #downSince = 0;
   #heldUntil = 0;
   #last = "";
+  /** The last negotiation that it answered. */
+  #agreed: { readonly offer: Options; readonly agreement: Agreement } | undefined;
 
   constructor(options: UpstreamOptions) {
     this.name = options.name;
@@ -88,6 +91,16 @@ export class UpstreamLink implements Link, Supply {
 
   open(host: SessionHost, answerData: boolean): LinkSession {
     return new RelaySession(this, host, answerData);
+  }
+
+  agreed(offer: Options, agreement: Agreement): void {
+    this.#agreed = { offer, agreement };
+  }
+
+  foretell({ version, actions, protocol }: Options): Agreement | undefined {
+    const { offer, agreement } = this.#agreed ?? {};
+    const same = offer?.version === version && offer.actions === actions && offer.protocol === protocol;
+    return same ? agreement : undefined;
   }
 
   close(): Promise<void> {

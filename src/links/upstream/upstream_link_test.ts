@@ -159,6 +159,8 @@ Deno.test("a milter out of reach is held back with growing pauses, and told of o
     assert.deepEqual(told(driver), ["unavailable mail tempfail"]);
     assert.match(driver.notes.failures[0].message, /Cannot connect to inet:8892/);
     assert.equal(dials - before, count, `at ${now} ms`);
+    // Also a mail that comes without MAIL, as one after a refusal of Postfix's own may.
+    assert.deepEqual(await sayAll(driver, abort, rcpt, rcpt, data), ["tempfail", "tempfail", "tempfail"]);
     await driver.lost();
   };
   // The first failure is followed by an attempt at once, then come pauses.
