@@ -121,3 +121,13 @@ export function start(made: Deno.Command): Program {
     },
   };
 }
+
+/** What the kernel says of a process: a file of its folder in /proc, which Deno itself reads only with all rights. */
+export async function procFile(pid: number, name: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("cat", { args: [`/proc/${pid}/${name}`] })
+    .output();
+  if (!success) {
+    throw new Error(`Cannot read /proc/${pid}/${name}: ${new TextDecoder().decode(stderr).trim()}`);
+  }
+  return new TextDecoder().decode(stdout);
+}

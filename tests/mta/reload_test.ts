@@ -6,7 +6,7 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { parseAddress } from "../../src/transport/address.ts";
 import { dial } from "../../src/transport/deno.ts";
 import { askControl } from "../../src/cli/serving/control.ts";
-import { command, type Program, run, start } from "../helpers/program.ts";
+import { command, procFile, type Program, run, start } from "../helpers/program.ts";
 import { type Delivered, values } from "./mailbox.ts";
 import { freePort, type Mta, mtaTest, startMta } from "./mta.ts";
 
@@ -152,7 +152,7 @@ class Clients {
 
 /** What a process has at a moment, by the system. */
 async function measure({ pid }: Program): Promise<{ readonly rssMiB: number; readonly threads: number }> {
-  const status = await Deno.readTextFile(`/proc/${pid}/status`);
+  const status = await procFile(pid, "status");
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)![1]);
   return { rssMiB: field("VmRSS") / 1024, threads: field("Threads") };
 }
