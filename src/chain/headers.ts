@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { HeaderField } from "../filter/mod.ts";
+import { HeaderBlock, HeaderField } from "../filter/mod.ts";
 import {
   encodeReply,
   type Frame,
@@ -85,7 +85,7 @@ export class ChainHeaders {
   /** The fields as filters see them. */
   fields(): HeaderField[] {
     return this.#list.filter((entry) => entry !== OWN).map(({ frame, nameEnd }) =>
-      new HeaderField(frame.bytes, frame.start, nameEnd, frame.end - 1)
+      new HeaderField(new HeaderBlock(frame.bytes), frame.start, nameEnd, frame.end - 1)
     );
   }
 

@@ -84,8 +84,10 @@ export function openLog(options: LogOptions, output: Output): OpenLog {
   const server = getLogger(["millrace", "server"]);
   return {
     server: {
-      mail: (report) =>
-        write(server, report.failure === undefined ? "info" : "warn", "mail", mailFields(report, asText)),
+      mail: (report) => {
+        const level = report.failure === undefined ? "info" : "warn";
+        if (server.isEnabledFor(TO_LOGTAPE[level])) write(server, level, "mail", mailFields(report, asText));
+      },
       // Whoever is not there is told of once by its link; each mail has it in its own line.
       failure: (failure) =>
         write(

@@ -4,13 +4,13 @@
  * @module
  */
 import { decodeWords } from "./encoded_word.ts";
+import { HeaderBlock } from "./header_block.ts";
 
-const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
 /** One header field (RFC 5322 section 2.2). Name and value keep their bytes; text is decoded when first read. */
 export class HeaderField {
-  readonly #bytes: Uint8Array;
+  readonly #block: HeaderBlock;
   readonly #start: number;
   readonly #nameEnd: number;
   readonly #end: number;
@@ -18,11 +18,10 @@ export class HeaderField {
   #value: string | undefined;
 
   /**
-   * A field inside a larger buffer, which is kept and not copied: name from `start` to `nameEnd`, one byte
-   * between, value up to `end`.
+   * A field inside a larger buffer: name from `start` to `nameEnd`, one byte between, value up to `end`.
    */
-  constructor(bytes: Uint8Array, start: number, nameEnd: number, end: number) {
-    this.#bytes = bytes;
+  constructor(block: HeaderBlock, start: number, nameEnd: number, end: number) {
+    this.#block = block;
     this.#start = start;
     this.#nameEnd = nameEnd;
     this.#end = end;
@@ -35,17 +34,17 @@ export class HeaderField {
     const bytes = new Uint8Array(n.length + 1 + v.length);
     bytes.set(n, 0);
     bytes.set(v, n.length + 1);
-    return new HeaderField(bytes, 0, n.length, bytes.length);
+    return new HeaderField(new HeaderBlock(bytes), 0, n.length, bytes.length);
   }
 
   /** The name in the sender's spelling. */
   get name(): string {
-    return this.#name ??= decoder.decode(this.rawName);
+    return this.#name ??= this.#block.text(this.#start, this.#nameEnd);
   }
 
   /** The value, unfolded (RFC 5322 section 2.2.3), without blanks at its ends, decoded as UTF-8. */
   get value(): string {
-    return this.#value ??= decoder.decode(this.raw).replace(/\r?\n(?=[ \t])/g, "").trim();
+    return this.#value ??= unfolded(this.#block.text(this.#nameEnd + 1, this.#end)).trim();
   }
 
   /** The value for people: as {@linkcode value}, with encoded words decoded (RFC 2047). */
@@ -53,15 +52,20 @@ export class HeaderField {
     return decodeWords(this.value);
   }
 
-  /** The value as the MTA sent it, byte for byte: folds as LF and a blank, no line end. */
+  /** The value as the MTA sent it, byte for byte: folds as LF and a blank, no line end. A copy. */
   get raw(): Uint8Array {
-    return this.#bytes.subarray(this.#nameEnd + 1, this.#end);
+    return this.#block.bytes.slice(this.#nameEnd + 1, this.#end);
   }
 
-  /** The name as the MTA sent it, byte for byte. */
+  /** The name as the MTA sent it, byte for byte. A copy. */
   get rawName(): Uint8Array {
-    return this.#bytes.subarray(this.#start, this.#nameEnd);
+    return this.#block.bytes.slice(this.#start, this.#nameEnd);
   }
+}
+
+function unfolded(text: string): string {
+  // Most values have one line.
+  return text.includes("\n") ? text.replace(/\r?\n(?=[ \t])/g, "") : text;
 }
 
 /** The header of a mail: fields in order, duplicates kept; access by name ignores case. */

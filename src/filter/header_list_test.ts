@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { concat, latin1, utf8 } from "../../tests/property/wire.ts";
+import { HeaderBlock } from "./header_block.ts";
 import { HeaderField, HeaderList } from "./header_list.ts";
 
 const FIELDS: readonly (readonly [raw: string, value: string])[] = [
@@ -28,7 +29,7 @@ for (const [raw, value] of FIELDS) {
 }
 
 test("a field lies inside a larger buffer, and shows only its part", () => {
-  const buffer = latin1("..X-One\0first value\0X-Two\0\0");
+  const buffer = new HeaderBlock(latin1("..X-One\0first value\0X-Two\0\0"));
   const one = new HeaderField(buffer, 2, 7, 19);
   const two = new HeaderField(buffer, 20, 25, 26);
   assert.equal(one.name, "X-One");

@@ -5,6 +5,7 @@
  */
 export type { Edit, EditName, Edits, Text } from "./edit.ts";
 export { EDIT_NAMES } from "./edit.ts";
+export { HeaderBlock } from "./header_block.ts";
 export { HeaderField, HeaderList } from "./header_list.ts";
 export type { Body, Client, EnvelopeAddress, Macros, Mail } from "./mail.ts";
 export type { Manifest, OptionsIssue, OptionsResult, OptionsSchema, WishedPermissions } from "./manifest.ts";

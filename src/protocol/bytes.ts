@@ -5,6 +5,7 @@
  */
 import { letter } from "./codes.ts";
 import { ProtocolError } from "./errors.ts";
+import { kept } from "./kept.ts";
 
 /** The most strings in one frame (ESMTP arguments, macro pairs). */
 export const MAX_STRINGS = 1000;
@@ -46,7 +47,7 @@ export function texts(
       throw new ProtocolError("too-many", `Cannot read command ${letter(code)}: over ${MAX_STRINGS} strings`);
     }
     const stop = textEnd(bytes, at, end, code, field);
-    found.push(bytes.slice(at, stop));
+    found.push(kept(bytes, at, stop));
     at = stop + 1;
   }
   return found;

@@ -9,8 +9,9 @@ import { MAX_STRINGS, textEnd, texts, u32 } from "./bytes.ts";
 import { letter, SMFIC } from "./codes.ts";
 import { ProtocolError } from "./errors.ts";
 import type { FrameWriter } from "./frame.ts";
+import { kept } from "./kept.ts";
 
-/** One command. `bytes` fields are copies and free of NUL, except the chunks. */
+/** One command. `bytes` fields are copies, in buffers shared with others, and free of NUL, except the chunks. */
 export type Command =
   | {
     readonly kind: "negotiate";
@@ -142,7 +143,7 @@ export function parseMacroPairs(bytes: Uint8Array, start: number, end: number): 
 function parseConnect(bytes: Uint8Array, start: number, end: number): ConnectCommand {
   const code = SMFIC.CONNECT;
   const hostEnd = textEnd(bytes, start, end, code, "host name");
-  const host = bytes.slice(start, hostEnd);
+  const host = kept(bytes, start, hostEnd);
   const at = hostEnd + 1;
   if (at >= end) {
     throw new ProtocolError("truncated", "Cannot read command 'C': it ends before the address family");
@@ -161,11 +162,11 @@ function parseConnect(bytes: Uint8Array, start: number, end: number): ConnectCom
   }
   const port = bytes[at + 1] << 8 | bytes[at + 2];
   const addressEnd = textEnd(bytes, at + 3, end, code, "address");
-  return { kind: "connect", host, family, port, address: bytes.slice(at + 3, addressEnd) };
+  return { kind: "connect", host, family, port, address: kept(bytes, at + 3, addressEnd) };
 }
 
 function single(bytes: Uint8Array, start: number, end: number, code: number, field: string): Uint8Array {
-  return bytes.slice(start, textEnd(bytes, start, end, code, field));
+  return kept(bytes, start, textEnd(bytes, start, end, code, field));
 }
 
 function envelope(

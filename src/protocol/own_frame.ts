@@ -4,6 +4,7 @@
  * @module
  */
 import type { Frame } from "./frame.ts";
+import { kept, room } from "./kept.ts";
 
 /** Bytes before a payload: the length and the command byte. */
 const HEAD = 5;
@@ -24,12 +25,12 @@ export class OwnFrame implements Frame {
 
   /** A copy of a frame that lies elsewhere. */
   static copy(frame: Frame): OwnFrame {
-    return new OwnFrame(frame.bytes.slice(frame.start - HEAD, frame.end));
+    return new OwnFrame(kept(frame.bytes, frame.start - HEAD, frame.end));
   }
 
   /** Makes a frame with room for `length` bytes of payload. */
   static of(code: number, length: number): OwnFrame {
-    const bytes = new Uint8Array(HEAD + length);
+    const bytes = room(HEAD + length);
     frameHead(bytes, code, length);
     return new OwnFrame(bytes);
   }
@@ -37,6 +38,10 @@ export class OwnFrame implements Frame {
 
 /** Writes the head of a frame with `length` bytes of payload at the start of `bytes`. */
 export function frameHead(bytes: Uint8Array, code: number, length: number): void {
-  new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, length + 1);
+  const word = length + 1;
+  bytes[0] = word >>> 24;
+  bytes[1] = word >>> 16;
+  bytes[2] = word >>> 8;
+  bytes[3] = word;
   bytes[4] = code;
 }

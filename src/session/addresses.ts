@@ -36,17 +36,21 @@ export function clientOf(command: ConnectCommand): Client {
 
 /** An address of MAIL or RCPT with its ESMTP arguments. */
 export class WireAddress implements EnvelopeAddress {
-  readonly raw: Uint8Array;
+  readonly #raw: Uint8Array;
   readonly address: string;
   readonly args: readonly string[];
   readonly refused?: string;
 
   constructor(raw: Uint8Array, args: readonly Uint8Array[], refused?: string) {
-    this.raw = raw;
+    this.#raw = raw;
     this.args = args.map((arg) => decoder.decode(arg));
     const text = decoder.decode(raw).trim();
     this.address = text.startsWith("<") && text.endsWith(">") ? text.slice(1, -1) : text;
     if (refused !== undefined) this.refused = refused;
+  }
+
+  get raw(): Uint8Array {
+    return this.#raw.slice();
   }
 
   get domain(): string {

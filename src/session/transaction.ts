@@ -7,12 +7,17 @@ import {
   type Body,
   type Edit,
   type EnvelopeAddress,
+  HeaderBlock,
   HeaderField,
   HeaderList,
   type Verdict,
 } from "../filter/mod.ts";
+import { room } from "../protocol/mod.ts";
 
 const decoder = new TextDecoder();
+
+/** Bytes for the first fields of a mail: as much as most headers have. */
+const FIRST_BLOCK = 2048;
 
 /** Mutable state of one mail. */
 export class Transaction {
@@ -39,8 +44,8 @@ export class Transaction {
   /** Time spent in hooks is part of it: when the mail began, in milliseconds. */
   readonly began: number;
 
-  #block = new Uint8Array(2048);
-  #used = 0;
+  /** Where the next field goes. */
+  #block: HeaderBlock | undefined;
   #controller: AbortController | undefined;
   #aborted = false;
 
@@ -60,23 +65,26 @@ export class Transaction {
   /** Keeps a header payload (`name NUL value`), copied into a block shared by many fields. */
   addField(bytes: Uint8Array, start: number, nameEnd: number, end: number): HeaderField {
     const length = end - start;
-    if (this.#used + length > this.#block.length) {
-      // Fields given out keep the old block.
-      this.#block = new Uint8Array(Math.max(length, this.#block.length * 2));
-      this.#used = 0;
-    }
-    const block = this.#block;
-    const at = this.#used;
+    const block = this.#room(length);
+    const at = block.end;
     if (length < 128) {
-      for (let i = 0; i < length; i++) block[at + i] = bytes[start + i];
+      for (let i = 0; i < length; i++) block.bytes[at + i] = bytes[start + i];
     } else {
-      block.set(bytes.subarray(start, end), at);
+      block.bytes.set(bytes.subarray(start, end), at);
     }
-    this.#used = at + length;
+    block.end = at + length;
     this.headerBytes += length;
     const field = new HeaderField(block, at, at + nameEnd - start, at + length);
     this.fields.push(field);
     return field;
+  }
+
+  #room(length: number): HeaderBlock {
+    const block = this.#block;
+    if (block !== undefined && block.end + length <= block.bytes.length) return block;
+    // Fields given out keep the old block.
+    const size = block === undefined ? FIRST_BLOCK : block.bytes.length * 2;
+    return this.#block = new HeaderBlock(room(Math.max(length, size)), 0);
   }
 
   /** Aborted when the mail ends without a verdict or a hook's time is up. Made when first asked for. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { HeaderField } from "../filter/mod.ts";
+import { HeaderBlock, HeaderField } from "../filter/mod.ts";
 
 /** A mail without its envelope. */
 export interface WireMail {
@@ -45,7 +45,7 @@ export function parseMail(file: Uint8Array): WireMail {
       at = after;
     }
     const bytes = join([name, SEPARATOR, ...value]);
-    fields.push(new HeaderField(bytes, 0, name.length, bytes.length));
+    fields.push(new HeaderField(new HeaderBlock(bytes), 0, name.length, bytes.length));
   }
   return { fields, body: withCrlf(file.subarray(at)) };
 }

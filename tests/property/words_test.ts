@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HeaderField } from "../../src/filter/mod.ts";
+import { HeaderBlock, HeaderField } from "../../src/filter/mod.ts";
 import { decodeWords } from "../../src/filter/encoded_word.ts";
 
 const CHARSETS = [
@@ -78,7 +78,7 @@ test("fields of any bytes can be read in every way", () => {
       const whole = new Uint8Array(name.length + 1 + value.length);
       whole.set(name);
       whole.set(value, name.length + 1);
-      const field = new HeaderField(whole, 0, name.length, whole.length);
+      const field = new HeaderField(new HeaderBlock(whole), 0, name.length, whole.length);
       assert.deepEqual(field.raw, value);
       assert.deepEqual(field.rawName, name);
       assert.equal(typeof field.value, "string");
