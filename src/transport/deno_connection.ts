@@ -4,8 +4,11 @@
  * @module
  */
 import { bracketed } from "./address.ts";
+import { FairReads } from "./deno_fair_reads.ts";
 import { byteStreams } from "./streams.ts";
 import type { Connection, DirectConnection } from "./types.ts";
+
+const reads = new FairReads();
 
 /** An open TCP or Unix socket. It owns the socket: nobody else may read, write or close it. */
 export class DenoConnection implements Connection {
@@ -18,6 +21,7 @@ export class DenoConnection implements Connection {
 
   constructor(socket: Deno.Conn) {
     this.#socket = socket;
+    reads.open++;
     const { remoteAddr } = socket;
     this.peer = remoteAddr.transport === "tcp"
       ? `${bracketed(remoteAddr.hostname)}:${remoteAddr.port}`
@@ -30,7 +34,7 @@ export class DenoConnection implements Connection {
       throw error;
     };
     this.direct = {
-      read: (into) => socket.read(into).catch(endOrThrow),
+      read: (into) => reads.read(socket, into).catch(endOrThrow),
       write: (bytes) => socket.write(bytes),
     };
   }
@@ -46,6 +50,7 @@ export class DenoConnection implements Connection {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    reads.open--;
     this.#socket.close();
   }
 

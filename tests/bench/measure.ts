@@ -58,6 +58,9 @@ export interface LoadResult {
     readonly max: number;
   };
   readonly setup_us: { readonly p50: number; readonly p99: number };
+  /** Of the places among the connections, the one with the fewest mails and the one with the most. */
+  readonly least_messages: number;
+  readonly most_messages: number;
   readonly all_messages: number;
   readonly sessions: number;
   readonly frames: number;

@@ -117,6 +117,7 @@ static void on_end_of_mail(struct run *run, struct connection *c)
     /* Whenever it ends: were only those counted that end in time, the slow ones would be missing. */
     if (c->mail_started >= run->counting_since) add_sample(&run->latency, now() - c->mail_started);
     c->mails++;
+    c->all_mails++;
     c->in_mail = false;
     c->awaited = 0;
     advance(run, c);

@@ -29,6 +29,7 @@ struct connection {
     char awaited;        /* command whose reply is due, or 0 */
     bool in_mail;
     int mails;           /* on this connection */
+    long all_mails;      /* and on those before in its place */
     int edits;           /* in the answer to E so far */
     size_t edit_octets;  /* names and values of the fields that they added */
     uint64_t connect_started, mail_started, last_progress;

@@ -226,6 +226,17 @@ static void release(struct run *run)
     }
 }
 
+/* The place among the connections that got the fewest mails answered, or the most. */
+static long busiest(const struct run *run, bool most)
+{
+    long found = run->connections[0].all_mails;
+    for (int i = 1; i < run->options.connections; i++) {
+        long mails = run->connections[i].all_mails;
+        if (most ? mails > found : mails < found) found = mails;
+    }
+    return found;
+}
+
 /* Until all connections are closed, or held for good. Connections that are still to come would make the measured time
  * another load, so mails begin when all are up. */
 static void talk(struct run *run)
@@ -296,6 +307,7 @@ int main(int argc, char **argv)
     printf("\"latency_us\":{\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f},", percentile(&run.latency, 0.5),
            percentile(&run.latency, 0.9), percentile(&run.latency, 0.99), percentile(&run.latency, 1));
     printf("\"setup_us\":{\"p50\":%.1f,\"p99\":%.1f},", percentile(&run.setup, 0.5), percentile(&run.setup, 0.99));
+    printf("\"least_messages\":%ld,\"most_messages\":%ld,", busiest(&run, false), busiest(&run, true));
     printf("\"all_messages\":%ld,\"sessions\":%ld,\"frames\":%ld,\"replies\":%ld,", run.finished, run.sessions, run.frames,
            run.replies);
     printf("\"negotiated\":{\"version\":%u,\"actions\":%u,\"protocol\":%u},", run.version, run.actions, run.protocol);
