@@ -7,10 +7,10 @@
  * @module
  */
 
-/** Bytes of a block: a few mails' worth, so that whoever holds on to one piece holds on to little else. */
-const BLOCK = 16_384;
+/** Bytes of a block: the header of some dozen mails. Large ones cost less for each byte. */
+const BLOCK = 65_536;
 /** Longer pieces get an ArrayBuffer of their own. */
-const LONGEST = BLOCK / 8;
+const LONGEST = BLOCK / 16;
 
 let block = new Uint8Array(0);
 let used = 0;
