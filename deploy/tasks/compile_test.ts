@@ -104,6 +104,7 @@ Deno.test("the compile step embeds every module of the program, its threads and 
       "--deny-import",
       "--allow-net=127.0.0.1:8891",
       `--allow-read=${config}`,
+      "--v8-flags=--max-semi-space-size=4",
     ]);
     // A file with the program in it, not only its base.
     const [made, base] = await Promise.all([

@@ -10,8 +10,9 @@ import { decodeArchive } from "../loader/archive.ts";
 import { ArchiveCache } from "../loader/cache.ts";
 import { denoFiles } from "../loader/deno_files.ts";
 import { LoadError } from "../loader/error.ts";
-import { loadPinned, type Lockable, lockFilter, type LockOptions, type NewlyLocked } from "../loader/load.ts";
+import type { Lockable, LockOptions, NewlyLocked } from "../loader/lock_filter.ts";
 import { type Lock, readLock } from "../loader/lock.ts";
+import { loadPinned } from "../loader/pinned.ts";
 import { parseUse } from "../loader/specifier.ts";
 import { CommandError } from "./command.ts";
 import type { ReadConfig } from "./load_config.ts";
@@ -58,6 +59,8 @@ export async function lockAnew(
     jsr,
     wishesOf,
   };
+  // Only here: what serves mail carries neither the compiler nor the network's protocols.
+  const { lockFilter } = await import("../loader/lock_filter.ts");
   return await lockFilter(lockableOf(config, base), options);
 }
 

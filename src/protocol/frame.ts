@@ -12,7 +12,10 @@ import { foreignProtocol } from "./foreign.ts";
 /** Default limit for the length field of a frame: the largest negotiable data size, and some room. */
 export const DEFAULT_FRAME_LIMIT = DATA_SIZE_1M + 4096;
 
-const INITIAL_SIZE = 16_384;
+/** A small mail; a connection that has nothing to say keeps no more. */
+const INITIAL_SIZE = 8192;
+/** As large as a buffer gets by itself where reads fill it. */
+const FILLED_SIZE = 65_536;
 /** A larger buffer is given back once it is empty. */
 const LARGEST_KEPT = 131_072;
 /** Room behind a frame that is being collected, so that a read never has only a few bytes to fill. */
@@ -54,6 +57,8 @@ export class FrameReader implements Frame {
   #from = 0;
   #to = 0;
   #seen = false;
+  /** The last read filled the buffer: there is more to be had at once. */
+  #full = false;
 
   /**
    * @param limit The largest length field accepted, in bytes.
@@ -88,6 +93,7 @@ export class FrameReader implements Frame {
   /** Counts `length` bytes, just written at the start of `space()`, as arrived. */
   commit(length: number): void {
     this.#to += length;
+    this.#full = this.#to === this.#buffer.length;
   }
 
   /** Takes bytes that arrived elsewhere, by copying them. */
@@ -123,7 +129,10 @@ export class FrameReader implements Frame {
     const pinned = this.held && this.bytes === this.#buffer;
     if (left === 0 && !pinned) {
       this.#from = this.#to = 0;
-      if (this.#buffer.length > LARGEST_KEPT) this.#buffer = new Uint8Array(INITIAL_SIZE);
+      const { length } = this.#buffer;
+      if (length > LARGEST_KEPT) this.#buffer = new Uint8Array(INITIAL_SIZE);
+      else if (this.#full && length < FILLED_SIZE) this.#buffer = new Uint8Array(2 * length);
+      this.#full = false;
     }
     const size = this.#buffer.length;
     const fits = this.#to + count <= size;

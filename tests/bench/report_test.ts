@@ -18,6 +18,8 @@ function sample(rate: number, p99: number): Sample {
       rate,
       latency_us: { p50: p99 / 4, p90: p99 / 2, p99, max: p99 * 2 },
       setup_us: { p50: 100, p99: 200 },
+      least_messages: 1,
+      most_messages: 1,
       all_messages: rate,
       sessions: 1,
       frames: 1,

@@ -1,7 +1,7 @@
 // Packages from a registry that speaks as JSR does.
 import assert from "node:assert/strict";
 import { denoFiles } from "../../src/loader/deno_files.ts";
-import { lockFilter } from "../../src/loader/load.ts";
+import { lockFilter } from "../../src/loader/lock_filter.ts";
 import { parseUse } from "../../src/loader/specifier.ts";
 import { graphOf, loadError, lockUrl } from "./locking.ts";
 import { jsrPackage, redirect, Site } from "./site.ts";

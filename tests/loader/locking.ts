@@ -4,7 +4,7 @@ import { decodeArchive } from "../../src/loader/archive.ts";
 import { denoFiles } from "../../src/loader/deno_files.ts";
 import { LoadError, type LoadErrorKind } from "../../src/loader/error.ts";
 import type { ModuleGraph } from "../../src/loader/graph.ts";
-import { lockFilter, type LockOptions, type NewlyLocked } from "../../src/loader/load.ts";
+import { lockFilter, type LockOptions, type NewlyLocked } from "../../src/loader/lock_filter.ts";
 
 /** Locks the module at a URL. */
 export function lockUrl(url: string, options: Partial<LockOptions> = {}): Promise<NewlyLocked> {

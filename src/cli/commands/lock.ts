@@ -6,7 +6,7 @@
 import type { FilterConfig } from "../../config/schema.ts";
 import { useText } from "../../config/use.ts";
 import { denoFiles } from "../../loader/deno_files.ts";
-import type { NewlyLocked } from "../../loader/load.ts";
+import type { NewlyLocked } from "../../loader/lock_filter.ts";
 import { EMPTY_LOCK, type Lock, type LockedFilter, readLock, writeLock } from "../../loader/lock.ts";
 import { diffLocks, formatDiff } from "../../loader/lock_diff.ts";
 import { printable } from "../../text/show.ts";
