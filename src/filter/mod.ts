@@ -21,6 +21,7 @@ export type {
   FilterModule,
   Log,
   MacroRequest,
+  MailStage,
   MessageVerdict,
   Need,
   Offer,

@@ -108,6 +108,9 @@ export interface MacroRequest {
   readonly endOfMessage?: readonly string[];
 }
 
+/** The hooks of a mail before its end. */
+export type MailStage = "mail" | "rcpt" | "data" | "header" | "endOfHeaders" | "body";
+
 /** What the MTA offers (SMFIC_OPTNEG), for the `negotiate` hook. */
 export interface Offer {
   /** Protocol version, 2 to 6. */
@@ -137,6 +140,12 @@ export interface Declarations {
   readonly leadingSpace?: boolean;
   /** Call `rcpt` also for recipients that the MTA itself refuses (SMFIP_RCPT_REJ). Default false. */
   readonly refusedRecipients?: boolean;
+  /**
+   * Hooks that only look: they return nothing, and the MTA goes on without waiting for them (SMFIP_NR_*, SMFIS_NOREPLY),
+   * which saves a round trip for each event; most with `header` and `body`. When one fails, the mail's next answer tells,
+   * by policy; a verdict from one is a failure. Default: none.
+   */
+  readonly noReply?: readonly MailStage[];
 }
 
 /**

@@ -30,7 +30,16 @@ export const HOOKS = Object.freeze(
 );
 
 const NEEDS = ["client", "helo", "sender", "recipients", "headers", "body"] as const;
-const DECLARATIONS = ["name", "edits", "needs", "macros", "leadingSpace", "refusedRecipients"] as const;
+const DECLARATIONS = [
+  "name",
+  "edits",
+  "needs",
+  "macros",
+  "leadingSpace",
+  "refusedRecipients",
+  "noReply",
+] as const;
+const MAIL_STAGES = ["mail", "rcpt", "data", "header", "endOfHeaders", "body"] as const;
 
 /** What other milter libraries call these hooks. */
 const OTHER_NAMES: Readonly<Record<string, (typeof HOOKS)[number]>> = {
@@ -126,7 +135,7 @@ function strangeName(name: string, filter: object): string | undefined {
 }
 
 function declarationProblem(values: Readonly<Record<string, unknown>>): string | undefined {
-  const lists = [["edits", EDIT_NAMES], ["needs", NEEDS]] as const;
+  const lists = [["edits", EDIT_NAMES], ["needs", NEEDS], ["noReply", MAIL_STAGES]] as const;
   for (const [key, allowed] of lists) {
     const value = values[key];
     if (value === undefined) continue;

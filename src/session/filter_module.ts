@@ -56,11 +56,11 @@ export async function loadFilter(
 
 /** The filter as plain data: its hooks by name, its declarations, its manifest. */
 export function describeFilter({ filter, manifest }: LoadedFilter): FilterDescription {
-  const { name, edits, needs, macros, leadingSpace, refusedRecipients } = filter;
+  const { name, edits, needs, macros, leadingSpace, refusedRecipients, noReply } = filter;
   return {
     name,
     hooks: HOOKS.filter((hook) => filter[hook] !== undefined),
-    declared: { edits, needs, macros, leadingSpace, refusedRecipients },
+    declared: { edits, needs, macros, leadingSpace, refusedRecipients, noReply },
     manifest,
   };
 }
@@ -78,7 +78,7 @@ export function readDescription(value: unknown): LoadedFilter {
     Record<keyof FilterDescription, unknown>
   >;
   const list: readonly unknown[] = Array.isArray(hooks) ? hooks : [];
-  const { edits, needs, macros, leadingSpace, refusedRecipients } = Object(declared) as Declarations;
+  const { edits, needs, macros, leadingSpace, refusedRecipients, noReply } = Object(declared) as Declarations;
   const filter: Record<string, unknown> = {
     name,
     edits,
@@ -86,6 +86,7 @@ export function readDescription(value: unknown): LoadedFilter {
     macros,
     leadingSpace,
     refusedRecipients,
+    noReply,
     ...Object.fromEntries(HOOKS.filter((hook) => list.includes(hook)).map((hook) => [hook, nothing])),
   };
   const problem = problemOf(filter, "its description is");

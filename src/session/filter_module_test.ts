@@ -56,11 +56,13 @@ test("what a filter says of itself goes through plain data and asks the MTA for 
   const filter = {
     name: "f",
     rcpt() {},
+    header() {},
     endOfMessage() {},
     edits: ["addHeader"],
     needs: ["client"],
     macros: { mail: ["{auth_authen}"] },
     refusedRecipients: true,
+    noReply: ["header"],
   };
   const manifest = { name: "m", version: "1", permissions: { net: ["a.example"] } };
   const loaded = await loadFilter(() => Promise.resolve({ default: filter, manifest }), env);
@@ -82,6 +84,7 @@ test("readDescription() takes nothing from a sandbox that no filter could be", (
     { ...good, hooks: "message" },
     { ...good, name: 7 },
     { ...good, declared: { edits: ["format"] } },
+    { ...good, declared: { noReply: ["message"] } },
     { ...good, declared: { macros: { mail: ["a b"] } } },
   ];
   for (const value of bad) assert.throws(() => readDescription(value), FilterError);

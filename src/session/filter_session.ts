@@ -183,7 +183,7 @@ export class FilterSession {
       const { turn } = this.#pending;
       const result = this.#hooks.call(frame);
       if (isThenable(result)) return this.#settle(code, result, turn, out);
-      this.#decide(code, result, out);
+      this.#heard(code, result, out);
     } catch (error) {
       if (!this.#hooks.running && !isThrown(error, OverLimit)) throw error;
       out.truncate(mark);
@@ -199,7 +199,7 @@ export class FilterSession {
       if (late()) return;
       const mark = out.length;
       try {
-        this.#decide(code, verdict, out);
+        this.#heard(code, verdict, out);
       } catch (error) {
         out.truncate(mark);
         throw error;
@@ -210,7 +210,13 @@ export class FilterSession {
     return this.#pending.wait(code, work);
   }
 
-  /** A hook's verdict becomes the reply and moves the session on. */
+  /** What a hook returned, at a stage where it may return something. */
+  #heard(code: number, verdict: unknown, out: FrameWriter): void {
+    if (goesOn(verdict) || !this.#hooks.terms.silent.includes(code)) this.#decide(code, verdict, out);
+    else this.#fail("bad-verdict", code, "it returned a verdict, and is declared in noReply", out);
+  }
+
+  /** A verdict becomes the reply and moves the session on. */
   #decide(code: number, verdict: unknown, out: FrameWriter): void {
     if (goesOn(verdict)) {
       if (code === SMFIC.RCPT) this.#hooks.mail!.acceptCandidate();

@@ -7,7 +7,7 @@ import { EDIT_NAMES, type EditName, type Filter, type HeaderList } from "../filt
 import { agree, type Agreement, DATA_SIZE, MIN_VERSION, type Options, SMFIP } from "../protocol/mod.ts";
 import type { EditRules } from "./edits.ts";
 import type { FilterPlan } from "./plan.ts";
-import { EDIT_FLAGS, editsOf, needsOf, wantsOf } from "./wants.ts";
+import { EDIT_FLAGS, editsOf, isSilent, needsOf, STAGES, wantsOf } from "./wants.ts";
 
 /** What holds for a connection once it is negotiated. */
 export interface Terms {
@@ -17,6 +17,8 @@ export interface Terms {
   readonly keepHeaders: boolean;
   /** The body is kept for a `message` hook. */
   readonly keepBody: boolean;
+  /** Hooks that may not answer, by their commands. */
+  readonly silent: readonly number[];
 }
 
 /** Before the negotiation: nothing may be done. */
@@ -29,6 +31,7 @@ export const NO_TERMS: Terms = Object.freeze({
   },
   keepHeaders: false,
   keepBody: false,
+  silent: [],
 });
 
 /**
@@ -51,6 +54,7 @@ export function termsFor(plan: FilterPlan, offer: Options, declared: Filter, ans
     },
     keepHeaders: needs.has("headers") || filter.header !== undefined,
     keepBody: needs.has("body"),
+    silent: STAGES.filter(({ hook }) => isSilent(declared, hook)).map(({ code }) => code),
   };
 }
 

@@ -23,6 +23,11 @@ export const STAGES = Object.freeze(
   ] as const,
 );
 
+/** Does the filter ask the MTA not to wait for the hook of a stage? */
+export function isSilent({ noReply }: Declarations, hook: (typeof STAGES)[number]["hook"]): boolean {
+  return noReply !== undefined && (noReply as readonly string[]).includes(hook);
+}
+
 /** The hook behind each command byte, for messages. */
 export const HOOK_OF_COMMAND: ReadonlyMap<number, string> = new Map<number, string>([
   ...STAGES.map((stage) => [stage.code, stage.hook] as const),
@@ -68,7 +73,10 @@ export function wantsOf(filter: Filter, answerData: boolean, declared: Declarati
   const needs = needsOf(filter, declared);
   let protocol = 0;
   for (const stage of STAGES) {
-    if (filter[stage.hook] !== undefined) continue;
+    if (filter[stage.hook] !== undefined) {
+      if (isSilent(declared, stage.hook)) protocol |= stage.noReply;
+      continue;
+    }
     if (stage.hook === "data" && answerData) continue;
     // Both bits: an MTA that cannot do without an answer can still not send at all, and the other way round.
     if (stage.need !== undefined && needs.has(stage.need)) protocol |= stage.noReply;
@@ -77,7 +85,7 @@ export function wantsOf(filter: Filter, answerData: boolean, declared: Declarati
     else if (stage.hook === "mail") protocol |= stage.noReply;
     else protocol |= stage.not;
   }
-  if (filter.body !== undefined) protocol |= SMFIP.SKIP;
+  if (filter.body !== undefined && !isSilent(declared, "body")) protocol |= SMFIP.SKIP;
   if (declared.leadingSpace) protocol |= SMFIP.HDR_LEADSPC;
   if (declared.refusedRecipients) protocol |= SMFIP.RCPT_REJ;
   let actions = 0;

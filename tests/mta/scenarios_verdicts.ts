@@ -1,6 +1,18 @@
 /** Scenarios: what a filter decides is what the SMTP client is told, at every stage. */
 import type { Filter } from "../../src/filter/mod.ts";
-import { data, ehlo, expected, mail, type PerMta, rcpt, say, type Scenario, type Step } from "./scenario.ts";
+import {
+  data,
+  ehlo,
+  expected,
+  header,
+  mail,
+  type PerMta,
+  rcpt,
+  sample,
+  say,
+  type Scenario,
+  type Step,
+} from "./scenario.ts";
 
 /** Postfix and Sendmail have words of their own for what a filter refuses without a text. */
 const later = {
@@ -292,6 +304,38 @@ const ofCommands: readonly Scenario[] = [
   },
 ];
 
+const unanswered: readonly Scenario[] = [
+  {
+    name: "hooks that the MTA does not wait for see all, and the end decides",
+    filter: (note) => {
+      const body: string[] = [];
+      return {
+        noReply: ["mail", "rcpt", "data", "header", "endOfHeaders", "body"],
+        mail: (sender) => note(`mail ${sender.address}`),
+        rcpt: (to) => note(`rcpt ${to.address}`),
+        data: () => note("data"),
+        header: (field) => note(field.name),
+        endOfHeaders: () => note("eoh"),
+        body: (chunk) => void body.push(new TextDecoder().decode(chunk)),
+        endOfMessage(context) {
+          note(body.join("").replaceAll("\r\n", "|"));
+          context.addHeader("X-Seen", "all");
+        },
+      };
+    },
+    steps: [ehlo, mail, rcpt, ...data()],
+    delivered: [expected({ fields: header((fields) => [...fields, ["X-Seen", "all"]]) })],
+    notes: [
+      "mail a@client.example",
+      "rcpt one@lab.example",
+      "data",
+      ...sample.fields.map(([name]) => name),
+      "eoh",
+      "first line|last line|",
+    ],
+  },
+];
+
 export const verdictScenarios: readonly Scenario[] = [
   ...atConnect,
   ...atHelo,
@@ -300,4 +344,5 @@ export const verdictScenarios: readonly Scenario[] = [
   ...atData,
   ...inContent,
   ...ofCommands,
+  ...unanswered,
 ];
