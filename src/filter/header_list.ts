@@ -53,12 +53,12 @@ export class HeaderField {
   }
 
   /** The value as the MTA sent it, byte for byte: folds as LF and a blank, no line end. A copy. */
-  get raw(): Uint8Array {
+  get raw(): Uint8Array<ArrayBuffer> {
     return this.#block.bytes.slice(this.#nameEnd + 1, this.#end);
   }
 
   /** The name as the MTA sent it, byte for byte. A copy. */
-  get rawName(): Uint8Array {
+  get rawName(): Uint8Array<ArrayBuffer> {
     return this.#block.bytes.slice(this.#start, this.#nameEnd);
   }
 }

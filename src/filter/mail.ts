@@ -20,7 +20,7 @@ export interface Client {
 /** An address of the envelope (RFC 5321 section 4.1.1.2 and 4.1.1.3), from SMFIC_MAIL or SMFIC_RCPT. */
 export interface EnvelopeAddress {
   /** The address as the client typed it, angle brackets included, byte for byte. */
-  readonly raw: Uint8Array;
+  readonly raw: Uint8Array<ArrayBuffer>;
   /** The address without angle brackets, decoded as UTF-8; `""` is the null sender. */
   readonly address: string;
   /** The part after the last `@`, in lower case; `""` if there is none. */
@@ -38,11 +38,11 @@ export interface Body {
   /** Length in bytes. */
   readonly size: number;
   /** The whole body. Do not change it; the same array is returned each time. */
-  bytes(): Uint8Array;
+  bytes(): Uint8Array<ArrayBuffer>;
   /** The whole body decoded as UTF-8, with replacement characters where it is not. */
   text(): string;
   /** The body as a stream of chunks; each call starts anew. */
-  stream(): ReadableStream<Uint8Array>;
+  stream(): ReadableStream<Uint8Array<ArrayBuffer>>;
 }
 
 /** Macro values of the MTA (SMFIC_MACRO). */

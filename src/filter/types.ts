@@ -197,7 +197,7 @@ export interface Filter extends Declarations {
    * A piece of the body (SMFIC_BODY, xxfi_body), cut anywhere, at most 65,535 bytes from today's MTAs.
    * The bytes are valid until the hook returns, or its promise settles: `chunk.slice()` keeps them.
    */
-  body?(chunk: Uint8Array, context: BodyContext): Returns<BodyVerdict>;
+  body?(chunk: Uint8Array<ArrayBuffer>, context: BodyContext): Returns<BodyVerdict>;
   /** The mail is complete (SMFIC_BODYEOB, xxfi_eom). */
   endOfMessage?(context: EndOfMessageContext): Returns<MessageVerdict>;
   /** The whole mail at once, after `endOfMessage` went on; nothing before it waits for an answer. */

@@ -49,7 +49,7 @@ export class WireAddress implements EnvelopeAddress {
     if (refused !== undefined) this.refused = refused;
   }
 
-  get raw(): Uint8Array {
+  get raw(): Uint8Array<ArrayBuffer> {
     return this.#raw.slice();
   }
 

@@ -126,7 +126,9 @@ export class HookCalls {
     this.#keep(mail, bytes, start, end);
     if (this.#filter.body === undefined || mail.skipped) return undefined;
     this.running = true;
-    return this.#filter.body(bytes.subarray(start, end), this.#bodyCtx ??= new BodyCtx(this.#view, mail));
+    // A reader's buffer is never shared memory; filters get what WebCrypto and Blob take.
+    const chunk = bytes.subarray(start, end) as Uint8Array<ArrayBuffer>;
+    return this.#filter.body(chunk, this.#bodyCtx ??= new BodyCtx(this.#view, mail));
   }
 
   /** The end may bring a last piece of body: no MTA does so today, libmilter takes it, so do we. */

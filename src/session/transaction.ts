@@ -105,7 +105,7 @@ export class Transaction {
 
 /** A body kept as the chunks it came in; joined when first read as a whole. */
 export class CollectedBody implements Body {
-  #chunks: Uint8Array[] = [];
+  #chunks: Uint8Array<ArrayBuffer>[] = [];
   #size = 0;
 
   get size(): number {
@@ -113,12 +113,12 @@ export class CollectedBody implements Body {
   }
 
   /** Keeps a chunk; the bytes are the body's own from now on. */
-  add(chunk: Uint8Array): void {
+  add(chunk: Uint8Array<ArrayBuffer>): void {
     this.#chunks.push(chunk);
     this.#size += chunk.length;
   }
 
-  bytes(): Uint8Array {
+  bytes(): Uint8Array<ArrayBuffer> {
     if (this.#chunks.length !== 1) {
       const whole = new Uint8Array(this.#size);
       let at = 0;
@@ -135,7 +135,7 @@ export class CollectedBody implements Body {
     return decoder.decode(this.bytes());
   }
 
-  stream(): ReadableStream<Uint8Array> {
+  stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
     const chunks = this.#chunks;
     let next = 0;
     return new ReadableStream({

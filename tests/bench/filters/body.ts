@@ -14,6 +14,8 @@ function digest(transaction: Record<string, unknown>): Digest {
 export default {
   name: "body",
   edits: ["addHeader"],
+  // Nobody need wait for a hook that only looks.
+  noReply: ["body"],
   body(chunk, { transaction }) {
     const mail = digest(transaction);
     let hash = mail.hash;
