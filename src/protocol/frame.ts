@@ -40,6 +40,16 @@ export function* framesIn(bytes: Uint8Array): Iterable<Frame> {
   }
 }
 
+/** Where readers that have nothing to keep put their buffers, and others find them. */
+const spares: Uint8Array[] = [];
+const MOST_SPARES = 8;
+const NOTHING = new Uint8Array(0);
+
+function takeSpare(size: number): Uint8Array | undefined {
+  const at = spares.findIndex(({ length }) => length >= size);
+  return at === -1 ? undefined : spares.splice(at, 1)[0];
+}
+
 /** Cuts bytes into frames. After `next()` gave true, `code`, `bytes`, `start` and `end` describe the frame. */
 export class FrameReader implements Frame {
   /** Command or reply byte of the current frame. */
@@ -103,6 +113,18 @@ export class FrameReader implements Frame {
     this.#to += chunk.length;
   }
 
+  /** Lets the buffer go, if nothing is in it that is still to be read; the next bytes find another. */
+  rest(): void {
+    if (this.#from !== this.#to || this.held || this.#buffer.length < INITIAL_SIZE) return;
+    if (this.#buffer.length <= LARGEST_KEPT && spares.length < MOST_SPARES) spares.push(this.#buffer);
+    this.#buffer = this.bytes = NOTHING;
+    this.#from =
+      this.#to =
+      this.start =
+      this.end =
+        0;
+  }
+
   /**
    * Steps to the next whole frame; false if more bytes are needed.
    *
@@ -145,7 +167,7 @@ export class FrameReader implements Frame {
       this.#buffer.copyWithin(0, this.#from, this.#to);
     } else {
       // A held frame keeps the old buffer, whole.
-      const bytes = new Uint8Array(wanted);
+      const bytes = takeSpare(wanted) ?? new Uint8Array(wanted);
       bytes.set(this.#buffer.subarray(this.#from, this.#to));
       this.#buffer = bytes;
     }

@@ -2,7 +2,8 @@
  * One MTA connection: the only place where bytes, session and clock meet.
  *
  * All whole frames of a read are handled in one synchronous sweep, and all their replies leave in one write. While an
- * async hook is pending the sweep stops, but reading goes on for a while, so that a peer that goes away is noticed.
+ * async hook is pending the sweep stops; one read goes on, so that a peer that goes away is noticed, unless there is more
+ * to handle already.
  *
  * @module
  */
@@ -11,7 +12,7 @@ import { FrameReader, FrameWriter, ProtocolError, SMFIR } from "../protocol/mod.
 import type { Connection, DirectConnection } from "../transport/types.ts";
 import { directOf } from "../transport/direct.ts";
 
-/** Bytes read ahead while a hook is pending, or replies kept while the MTA does not read them. */
+/** Bytes of replies kept while the MTA does not read them. */
 const AHEAD = 256 * 1024;
 
 /** Time between two SMFIR_PROGRESS while a hook works at the end of a message, ms. Sendmail's timer is 10 s. */
@@ -80,7 +81,7 @@ export class MilterConnection {
         this.#lastActive = this.#now();
         this.#reader.commit(count);
         this.#sweep();
-        if (this.#pending !== undefined && this.#reader.buffered > AHEAD) {
+        if (this.#pending !== undefined && this.#reader.buffered > 0) {
           await new Promise<void>((resolve) => this.#wake = resolve);
         }
         if (this.#writing !== undefined && this.#out.length > AHEAD) await this.#writing;

@@ -122,6 +122,8 @@ class Inmate {
       if (!isThrown(error, ProtocolError)) throw error;
       this.#note(FromInmate.FAILURE, id, { kind: "protocol", hook: "", message: error.message });
     }
+    // Of many connections most wait for their next frame, and need no buffer for it.
+    room.frames.rest();
     this.#answer(id, room);
   }
 
