@@ -295,24 +295,30 @@ test("a long queue of small frames, one taken for each that arrives, is not move
 
 test("a reader that rests between any two pushes gives the same frames, and keeps no buffer", () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.nat(255), fc.nat(40_000)), { maxLength: 12 }), fc.nat(70_000), (all, cut) => {
-      const whole = concat(...all.map(([code, length]) => frameBytes(code, new Uint8Array(length).fill(code))));
-      const readers = [new FrameReader(), new FrameReader()];
-      const seen: string[][] = [[], []];
-      for (let at = 0; at < whole.length; at += cut + 1) {
-        for (const [i, reader] of readers.entries()) {
-          reader.push(whole.subarray(at, at + cut + 1));
-          while (reader.next()) {
-            const payload = reader.bytes.subarray(reader.start, reader.end);
-            assert(payload.every((byte) => byte === reader.code));
-            seen[i].push(`${reader.code} ${payload.length}`);
+    fc.property(
+      fc.array(fc.tuple(fc.nat(255), fc.nat(40_000)), { maxLength: 12 }),
+      fc.nat(70_000),
+      (all, cut) => {
+        const whole = concat(
+          ...all.map(([code, length]) => frameBytes(code, new Uint8Array(length).fill(code))),
+        );
+        const readers = [new FrameReader(), new FrameReader()];
+        const seen: string[][] = [[], []];
+        for (let at = 0; at < whole.length; at += cut + 1) {
+          for (const [i, reader] of readers.entries()) {
+            reader.push(whole.subarray(at, at + cut + 1));
+            while (reader.next()) {
+              const payload = reader.bytes.subarray(reader.start, reader.end);
+              assert(payload.every((byte) => byte === reader.code));
+              seen[i].push(`${reader.code} ${payload.length}`);
+            }
+            reader.rest();
+            if (reader.buffered === 0) assert(reader.capacity < 20_000);
           }
-          reader.rest();
-          if (reader.buffered === 0) assert(reader.capacity < 20_000);
         }
-      }
-      const wanted = all.map(([code, length]) => `${code} ${length}`);
-      assert.deepEqual(seen, [wanted, wanted]);
-    }),
+        const wanted = all.map(([code, length]) => `${code} ${length}`);
+        assert.deepEqual(seen, [wanted, wanted]);
+      },
+    ),
   );
 });
