@@ -4,7 +4,7 @@
  * @module
  */
 import { encodeArchive } from "./archive.ts";
-import { LoadError, quote } from "./error.ts";
+import { LoadError } from "./error.ts";
 import { DEFAULT_LIMITS, type Fetch, Fetcher, type Limits } from "./fetch.ts";
 import type { Files } from "./files.ts";
 import { type GraphNote, loadGraph } from "./graph.ts";
