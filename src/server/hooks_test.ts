@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { serving } from "../../tests/helpers/serving.ts";
 import { utf8 } from "../../tests/property/wire.ts";
-import { accept, type Filter, reject } from "../filter/mod.ts";
+import { accept, type Filter } from "../filter/mod.ts";
 import { type FailureKind, type FailurePolicy, type Outcome, uniformPolicy } from "../session/policy.ts";
 import { MtaClient } from "../testing/mta_client.ts";
 import { lettersOf } from "../testing/trace.ts";
@@ -104,50 +104,6 @@ Deno.test("a verdict that is none is the policy's for bad verdicts", async () =>
     const client = await MtaClient.connect(server.connect());
     assert.equal((await client.sendMail()).verdict, outcome === "accept" ? "continue" : outcome);
     assert.equal(server.failures[0].kind, "bad-verdict");
-    await client.quit();
-    await server.stop();
-  }
-});
-
-Deno.test("a hook that the MTA does not wait for may not answer; where it fails, the next answer is the policy's", async () => {
-  for (const dialect of ["postfix", "sendmail"] as const) {
-    for (const hook of ["mail", "rcpt", "data", "header", "endOfHeaders", "body"] as const) {
-      for (const act of [() => reject(), () => Promise.resolve(accept()), () => Promise.reject("broken")]) {
-        const server = serving({ noReply: [hook], [hook]: act, endOfMessage: () => accept() });
-        const client = await MtaClient.connect(server.connect(), { dialect });
-        const { verdict } = await client.sendMail();
-        const failure = server.failures.map(({ kind, hook }) => `${kind} ${hook}`).join();
-        assert.equal(verdict, "tempfail", `${dialect} ${hook}`);
-        assert.match(failure, new RegExp(`^(?:bad-verdict|error) ${hook}$`));
-        await client.quit();
-        await server.stop();
-      }
-    }
-  }
-});
-
-Deno.test("a hook in noReply is told to the MTA as such, and to one that waits all the same it goes on", async () => {
-  const seen: string[] = [];
-  const filter: Filter = {
-    noReply: ["header", "body"],
-    header: (field) => void seen.push(field.name),
-    body: (chunk) => void seen.push(String(chunk.length)),
-    endOfMessage: () => accept(),
-  };
-  for (const version of [6, 2]) {
-    const server = serving(filter);
-    const answers: string[] = [];
-    const client = await MtaClient.connect(server.connect(), {
-      version,
-      onFrame: ({ name, from }) => void (from === "filter" && answers.push(name)),
-    });
-    assert.equal((await client.sendMail()).verdict, "continue");
-    assert.deepEqual(seen.splice(0), ["Subject", "7"]);
-    assert.equal(
-      answers.filter((name) => name === "SMFIR_CONTINUE").length,
-      version === 6 ? 1 : 4,
-      answers.join(),
-    );
     await client.quit();
     await server.stop();
   }
