@@ -1,5 +1,6 @@
 /**
- * The Deno flags that a configuration needs: the smallest set with which `serve` does all that it says.
+ * The Deno flags that a configuration needs: the smallest set with which `serve` does all that it says, and the
+ * size of V8's young generation.
  *
  * @module
  */

@@ -230,6 +230,38 @@ contract("whatever a hook throws is the policy's, in bounded words", STRANGE, as
   }
 });
 
+const SILENT = `
+const at = (hook) => (...args) => {
+  const { sender } = args.at(-1);
+  const [failing, how] = sender.address.split("@")[0].split("=");
+  if (failing !== hook) return;
+  if (how === "throw") throw new Error("broken");
+  return how === "later" ? Promise.resolve({ kind: "reject" }) : { kind: "reject" };
+};
+const noReply = ["mail", "rcpt", "data", "header", "endOfHeaders", "body"];
+export default { noReply, ...Object.fromEntries(noReply.map((hook) => [hook, at(hook)])), endOfMessage() {} };`;
+
+contract(
+  "where a hook in noReply fails, the mail's next answer is the policy's",
+  SILENT,
+  async (link, { seesHooks }) => {
+    const driver = new Driver(link);
+    await driver.begin();
+    const told: string[] = [];
+    for (const hook of ["mail", "rcpt", "data", "header", "endOfHeaders", "body"]) {
+      for (const how of ["throw", "now", "later"]) {
+        const replies = await driver.mail(`${hook}=${how}@client.example`, [encoder.encode("x\r\n")]);
+        assert.deepEqual(replies, ["tempfail"], `${hook} ${how}`);
+        assert.deepEqual(await driver.mail("fine@client.example"), ["continue"], `after ${hook} ${how}`);
+        told.push(`${how === "throw" ? "error" : "bad-verdict"} ${hook}`);
+      }
+    }
+    await driver.lost();
+    const failures = driver.notes.failures.map(({ kind, hook }) => `${kind} ${hook}`);
+    assert.deepEqual(failures, seesHooks ? told : []);
+  },
+);
+
 contract("limits of a mail fail by policy", SCRIPTED, async (link, { seesHooks }) => {
   const driver = new Driver(link);
   await driver.begin();

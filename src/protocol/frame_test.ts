@@ -213,6 +213,22 @@ test("a buffer that grew for a large frame is given back when all is read", () =
   assert(reader.capacity <= 160_000, `${reader.capacity} bytes kept`);
 });
 
+test("a buffer that reads fill grows for the next, up to 64 KiB", () => {
+  const reader = new FrameReader();
+  const first = reader.capacity;
+  const small = frameBytes(B, new Uint8Array(59));
+  const seen: number[] = [];
+  for (let i = 0; i < 8; i++) {
+    const { length } = reader.space();
+    seen.push(length);
+    assert.equal(length % small.length, 0);
+    for (let at = 0; at < length; at += small.length) reader.space().set(small, at);
+    reader.commit(length);
+    assert.equal(drain(reader).length, length / small.length);
+  }
+  assert.deepEqual(seen, [first, 16_384, 32_768, 65_536, 65_536, 65_536, 65_536, 65_536]);
+});
+
 test("frames of the default data size read in full gulps, with the frames of Postfix between", () => {
   const macros = frameBytes(0x44, latin1("Bi\0" + "4F3ABC\0"));
   const body = frameBytes(B, new Uint8Array(DATA_SIZE));

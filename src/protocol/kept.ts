@@ -16,8 +16,7 @@ let block = new Uint8Array(0);
 let used = 0;
 
 /**
- * Room for `length` bytes, all 0. Its `buffer` is shared with others, so it
- * goes to no filter.
+ * Room for `length` bytes, all 0. Its `buffer` is shared with others, so it goes to no filter.
  */
 export function room(length: number): Uint8Array {
   if (length > LONGEST) return new Uint8Array(length);

@@ -1,6 +1,7 @@
 // Hooks that the MTA does not wait for, behind a served connection.
 import assert from "node:assert/strict";
 import { serving } from "../../tests/helpers/serving.ts";
+import { utf8 } from "../../tests/property/wire.ts";
 import { accept, type Filter, reject } from "../filter/mod.ts";
 import { MtaClient } from "../testing/mta_client.ts";
 
@@ -46,4 +47,38 @@ Deno.test("a hook in noReply is told to the MTA as such, and to one that waits a
     await client.quit();
     await server.stop();
   }
+});
+
+Deno.test("of an MTA that runs ahead of a hook no more is read than a buffer holds, and nothing is lost", async () => {
+  const work = Promise.withResolvers<void>();
+  let seen = 0;
+  const filter: Filter = {
+    noReply: ["body"],
+    async body(chunk) {
+      await work.promise;
+      seen += chunk.length;
+    },
+    endOfMessage: () => accept(),
+  };
+  const server = serving(filter, { timeout: 1e6 });
+  const client = await MtaClient.connect(server.connect());
+  await client.command({ kind: "mail", address: utf8("<a@b>"), args: [] });
+  const chunk = new Uint8Array(1000);
+  const blocked = Symbol("the connection takes no more");
+  let sent = 0;
+  for (let last: unknown; last !== blocked;) {
+    const sending = client.command({ kind: "body", chunk });
+    sent += chunk.length;
+    assert.ok(sent < 200_000, "it is read without an end");
+    last = await Promise.race([sending, new Promise((resolve) => setTimeout(resolve, 300, blocked))]);
+    if (last === blocked) {
+      work.resolve();
+      await sending;
+    }
+  }
+  const { answer } = await client.command({ kind: "endOfMessage", chunk });
+  assert.equal(answer?.verdict, "continue");
+  assert.equal(seen, sent + chunk.length);
+  await client.quit();
+  await server.stop();
 });
