@@ -145,6 +145,26 @@ Deno.test("many busy connections get on evenly", { ignore: !!noCompiler }, async
   );
 });
 
+Deno.test(
+  "a sandbox takes large bodies of more connections than its buffers are",
+  { ignore: !!noCompiler },
+  async () => {
+    const what = job("body");
+    // A frame each would be over the 64 MiB that a sandbox has for buffers.
+    const result = await withServer(
+      millracePeer({ isolation: "sandbox" }),
+      what,
+      "unix",
+      (socket) =>
+        runLoad(load, [
+          ...loadArgs(what, socket, 1),
+          ...["--connections", "1100", "--body", "131072", "--messages", "1100", "--patience", "60"],
+        ]),
+    );
+    assert.deepEqual([result.errors, result.all_messages], [0, 1100]);
+  },
+);
+
 /** Nothing may fail here. */
 function failed(name: string, why: string): never {
   throw new Error(`${name}: ${why}`);
