@@ -39,7 +39,7 @@ export function importFlags(compiled: boolean): string[] {
 
 /**
  * Halves of 4 MiB for V8's young generation. No right: without it the program uses 20 to 50 MiB more under load, and
- * pauses longer, at the same speed (tests/bench/RESULTS.md). Sandboxes have limits of their own.
+ * pauses longer, at the same speed (src/DESIGN.md 24). Sandboxes have limits of their own.
  */
 const HEAP_FLAG = "--v8-flags=--max-semi-space-size=4";
 

@@ -15,7 +15,7 @@ export {
 export { ProtocolError, type ProtocolErrorCode } from "./errors.ts";
 export { foreignProtocol } from "./foreign.ts";
 export { DEFAULT_FRAME_LIMIT, type Frame, FrameReader, framesIn, FrameWriter } from "./frame.ts";
-export { kept, room } from "./kept.ts";
+export { copyBytes, kept, room } from "./kept.ts";
 export { MACRO_STAGES, MacroFrames } from "./macro_frames.ts";
 export { MacroStore } from "./macros.ts";
 export {

@@ -12,7 +12,7 @@ import {
   HeaderList,
   type Verdict,
 } from "../filter/mod.ts";
-import { room } from "../protocol/mod.ts";
+import { copyBytes, room } from "../protocol/mod.ts";
 
 const decoder = new TextDecoder();
 
@@ -67,11 +67,7 @@ export class Transaction {
     const length = end - start;
     const block = this.#room(length);
     const at = block.end;
-    if (length < 128) {
-      for (let i = 0; i < length; i++) block.bytes[at + i] = bytes[start + i];
-    } else {
-      block.bytes.set(bytes.subarray(start, end), at);
-    }
+    copyBytes(bytes, start, end, block.bytes, at);
     block.end = at + length;
     this.headerBytes += length;
     const field = new HeaderField(block, at, at + nameEnd - start, at + length);
