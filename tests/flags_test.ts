@@ -66,6 +66,7 @@ async function place(): Promise<Place> {
     await Deno.writeTextFile(
       config,
       `listen: ["${inet}", "${unix}"]
+threads: 2
 socket: { mode: 0660, group: ${postfixGroup} }
 control: "unix:${folder}/control/c.sock"
 filters:

@@ -8,6 +8,7 @@
 export const WORKER_ENTRIES: readonly string[] = [
   "src/links/sandbox/warden.ts",
   "src/links/sandbox/inmate.ts",
+  "src/cli/serving/thread.ts",
 ];
 
 /** The modules of the bundled filters: they are imported by a computed name. */

@@ -6,12 +6,12 @@
  */
 import { RIGHTS } from "../config/permissions.ts";
 import { useText } from "../config/use.ts";
-import { dialFlags, listenFlags } from "../transport/deno.ts";
+import { dialFlags, listenFlags, SHARED_FLAG } from "../transport/deno.ts";
 import type { ReadConfig } from "./load_config.ts";
 import { fileUrl } from "./load_config.ts";
 import { filterUrl, pathUrl } from "./load_filter.ts";
 import { cachePath, isPinned, lockPath } from "./pins.ts";
-import { allowFlag, grantsOf, pathOfUrl, runtimeSource } from "./rights.ts";
+import { allowFlag, grantsOf, pathOfUrl, runtimeSource, threadSource } from "./rights.ts";
 
 /** Flags, and what they leave open. */
 export interface Flags {
@@ -62,6 +62,7 @@ export function serveFlags(read: ReadConfig, { cwd, compiled }: FlagsOptions): F
   add("read", pathOfUrl(fileUrl(read.file, cwd)));
   if (config.filters.some(isPinned)) add("read", lockPath(read), cachePath(read));
   for (const address of config.listen) addFlags(listenFlags(address, config.socket));
+  if (config.threads > 1) add("read", ...threadSource(compiled));
   if (config.control !== undefined) addFlags(listenFlags(config.control));
   if (config.spool.folder !== undefined) {
     const folder = pathOfUrl(pathUrl(config.spool.folder, base));
@@ -91,7 +92,8 @@ export function serveFlags(read: ReadConfig, { cwd, compiled }: FlagsOptions): F
   const rights = RIGHTS.filter((right) => wanted.has(right)).map((right) =>
     allowFlag(right, withoutCovered(right, [...wanted.get(right)!]))
   );
-  const flags = ["--no-prompt", ...importFlags(compiled), ...rights, HEAP_FLAG];
+  const shared = config.threads > 1 ? [SHARED_FLAG] : [];
+  const flags = ["--no-prompt", ...importFlags(compiled), ...rights, ...shared, HEAP_FLAG];
   for (const flag of flags) {
     if (/\s/.test(flag)) notes.push(`"${flag}" has a blank: put it in quotes for a shell`);
   }

@@ -21,6 +21,8 @@ export const CONFIG_OPTION: OptionSpec = {
 /** A configuration and where it came from. */
 export interface ReadConfig {
   readonly config: Config;
+  /** What stood in the file. */
+  readonly text: string;
   readonly file: string;
   /** URL of the file's folder: relative paths in it start there. */
   readonly base: URL;
@@ -42,6 +44,7 @@ export async function readConfig(file: string, io: Io): Promise<ReadConfig> {
   }
   return {
     config: parseConfig(text, { file: printable(file) }),
+    text,
     file,
     base: new URL(".", fileUrl(file, io.cwd())),
   };

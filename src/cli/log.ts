@@ -28,6 +28,8 @@ export interface OpenLog {
   readonly server: ServerLog;
   /** The log that a filter gets; its lines bear the filter's name. */
   filter(name: string): Log;
+  /** Takes whole lines that another thread has made, as bytes. */
+  lines(bytes: Uint8Array): void;
   /** Goes on with other options, from the next line on. */
   configure(options: LogOptions): void;
   /** Writes what is left. Afterwards nothing is logged. */
@@ -99,6 +101,7 @@ export function openLog(options: LogOptions, output: Output): OpenLog {
       event: (level, message, fields) => write(server, level, message, fields),
     },
     filter: (name) => filterLog(name),
+    lines: (bytes) => sink.pushBytes(bytes),
     configure,
     async close() {
       await sink.drain();

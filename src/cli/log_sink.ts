@@ -38,9 +38,13 @@ export class LogSink {
 
   /** Takes a line with its line end. */
   push(line: string): void {
-    const bytes = this.#encoder.encode(line);
+    this.pushBytes(this.#encoder.encode(line));
+  }
+
+  /** Takes whole lines as bytes. */
+  pushBytes(bytes: Uint8Array): void {
     if (this.#waitingBytes + bytes.length > this.#limit) {
-      this.#dropped++;
+      this.#dropped += linesIn(bytes);
       return;
     }
     this.#waiting.push(bytes);
@@ -63,7 +67,6 @@ export class LogSink {
         this.#waiting.push(report);
       }
       const batch = join(this.#waiting);
-      const lines = this.#waiting.length;
       this.#waiting = [];
       this.#waitingBytes = 0;
       try {
@@ -71,11 +74,15 @@ export class LogSink {
       } catch {
         // The log itself is broken, so there is nowhere to say it; the next line tries again.
         if (this.#waiting.length === 0) break;
-        this.#dropped += lines;
+        this.#dropped += linesIn(batch);
       }
     }
     this.#writing = undefined;
   }
+}
+
+function linesIn(bytes: Uint8Array): number {
+  return bytes.reduce((count, byte) => count + (byte === 10 ? 1 : 0), 0);
 }
 
 function join(parts: readonly Uint8Array[]): Uint8Array {

@@ -5,6 +5,7 @@
  */
 import { type Permissions, type Right, RIGHTS } from "../config/permissions.ts";
 import type { FilterConfig } from "../config/schema.ts";
+import { maySharePorts, SHARED_FLAG } from "../transport/deno.ts";
 import { CommandError } from "./command.ts";
 import { pathUrl } from "./load_filter.ts";
 
@@ -20,12 +21,23 @@ export function grantsOf({ permissions }: FilterConfig, base: URL): Permissions 
   return { ...permissions, read: whole(permissions.read), write: whole(permissions.write) };
 }
 
-/** The folders of the program's own modules that a sandbox of this filter loads; a compiled program has them in itself. */
-export function runtimeSource({ use }: FilterConfig, compiled: boolean = Deno.build.standalone): string[] {
+/** The folders of the program's own modules from which it starts threads; a compiled program has them in itself. */
+export function ownSource(compiled: boolean = Deno.build.standalone, ...more: readonly string[]): string[] {
   if (compiled) return [];
   const root = new URL("../../", import.meta.url);
-  const folders = use.kind === "bundled" ? ["src", `filters/${use.name}`] : ["src"];
-  return folders.map((folder) => pathOfUrl(new URL(folder, root)));
+  return ["src", ...more].map((folder) => pathOfUrl(new URL(folder, root)));
+}
+
+/** The same for a thread of the program itself, with the stand-ins for JSR's packages where they are in use. */
+export function threadSource(compiled: boolean = Deno.build.standalone): string[] {
+  const standIns = new URL(".", import.meta.resolve("@std/yaml"));
+  if (compiled || standIns.protocol !== "file:") return ownSource(compiled);
+  return [...ownSource(compiled), pathOfUrl(standIns)];
+}
+
+/** The same for a sandbox of this filter. */
+export function runtimeSource({ use }: FilterConfig, compiled?: boolean): string[] {
+  return ownSource(compiled, ...(use.kind === "bundled" ? [`filters/${use.name}`] : []));
 }
 
 /** A flag of Deno's: `--allow-net=127.0.0.1:25`. */
@@ -71,13 +83,37 @@ export function refuseMissingRights(config: FilterConfig, base: URL): void {
       2,
     );
   }
-  const hidden = runtimeSource(config).find((path) => !hasRight("read", path));
+  const hidden = firstHidden(runtimeSource(config));
   if (hidden === undefined) return;
   throw new CommandError(
     `Cannot run filter "${config.name}" in a sandbox: this process may not read the program's own source, from which ` +
       `the sandbox starts; start it with ${
         allowFlag("read", [hidden])
       } (millrace flags prints all that is needed)`,
+    2,
+  );
+}
+
+/** The first of these folders that this process may not read. */
+function firstHidden(folders: readonly string[]): string | undefined {
+  return folders.find((path) => !hasRight("read", path));
+}
+
+/**
+ * Threads need the program's own source, as sandboxes do, and a flag of Deno's.
+ *
+ * @throws {CommandError} that names the flag
+ */
+export function refuseMissingThreadRights(threads: number): void {
+  const hidden = firstHidden(threadSource());
+  const missing = maySharePorts() ? hidden && allowFlag("read", [hidden]) : SHARED_FLAG;
+  if (missing === undefined) return;
+  throw new CommandError(
+    `Cannot serve with ${threads} threads: Deno does not let this process ${
+      missing === SHARED_FLAG
+        ? "share an address"
+        : "read the program's own source, from which a thread starts"
+    }; start it with ${missing} (millrace flags prints all that is needed)`,
     2,
   );
 }

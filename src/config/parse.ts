@@ -69,6 +69,14 @@ export function parseConfig(text: string, { file }: ParseOptions): Config {
       issueAt(["control"], "is one of the addresses where mail servers connect; choose another file", source),
     );
   }
+  if (rest.threads > 1 && listen.every(({ kind }) => kind === "unix")) {
+    wrong.push(issueAt(
+      ["threads"],
+      'is for TCP addresses, among which the system spreads connections, and listen has none; add one, for example "inet:8891@127.0.0.1", ' +
+        "or leave threads out",
+      source,
+    ));
+  }
   if (wrong.length > 0) fail(inOrder(wrong));
   return { ...rest, listen, filters };
 }

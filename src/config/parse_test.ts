@@ -47,6 +47,7 @@ Deno.test("parseConfig() applies all defaults once", () => {
   assert.deepEqual(config(LEAST), {
     listen: [{ kind: "inet", family: 4, host: "127.0.0.1", port: 8891 }],
     socket: {},
+    threads: 1,
     limits: {},
     spool: SPOOL,
     filters: [{ ...DEFAULTS, use: { kind: "path", path: "./footer.ts" }, name: "footer" }],
@@ -61,6 +62,7 @@ listen:
   - inet:8891@127.0.0.1
   - "unix:/run/millrace/millrace.sock"
 socket: { mode: 0660, group: postfix }
+threads: 4
 control: unix:/run/millrace/control.sock
 defaults:
   timeout: 1.5s
@@ -101,6 +103,7 @@ log: { format: json, level: debug }
       { kind: "unix", path: "/run/millrace/millrace.sock" },
     ],
     socket: { mode: 0o660, group: "postfix" },
+    threads: 4,
     control: { kind: "unix", path: "/run/millrace/control.sock" },
     limits: {
       connections: 200,
@@ -187,7 +190,7 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ["limts: {}", '3:1: unknown key "limts"; did you mean limits?'],
   [
     "zebra: 1",
-    '3:1: unknown key "zebra"; allowed here: listen, socket, control, defaults, limits, spool, filters, cache, lock, jsr, log',
+    '3:1: unknown key "zebra"; allowed here: listen, socket, threads, control, defaults, limits, spool, filters, cache, lock, jsr, log',
   ],
   ["defaults: { on-failure: accept }", '3:13: defaults: unknown key "on-failure"; did you mean on_failure?'],
   [
@@ -232,6 +235,8 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ["limits: { frame: 1KiB }", "3:18: limits.frame: out of bounds: allowed are 64KiB to 16MiB"],
   ["limits: { connections: 1.5 }", "3:24: limits.connections: 1.5 is not a whole number from 1 to 100000"],
   ["limits: { recipients: lots }", '3:23: limits.recipients: "lots" is not a whole number from 1 to 1000000'],
+  ["threads: 0", "3:10: threads: 0 is not a whole number from 1 to 64"],
+  ["threads: many", '3:10: threads: "many" is not a whole number from 1 to 64'],
   ["limits: [1]", "3:9: limits: a list found, expected a map"],
   ["socket: { group: [mail] }", "3:18: socket.group: a list is not a group: write its name or number"],
   ["spool: { memory: 1KiB }", "3:18: spool.memory: out of bounds: allowed are 64KiB to 4GiB"],
@@ -317,4 +322,13 @@ Deno.test("parseConfig() answers texts that are no YAML map", () => {
 Deno.test("parseConfig() keeps control characters out of messages", () => {
   const [issue] = issues(`${LEAST}"a\\e[31m\\nb": 1`);
   assert.ok(issue.startsWith('1:1: unknown key "a\\x1b[31m\\nb"'), issue);
+});
+
+Deno.test("parseConfig() refuses threads where no TCP address is", () => {
+  const text = (listen: string) => `listen: ${listen}\nthreads: 2\nfilters: [{ use: ./a.ts }]\n`;
+  assert.deepEqual(issues(text("[unix:/a.sock, unix:/b.sock]")), [
+    "2:10: threads: is for TCP addresses, among which the system spreads connections, and listen has none; add one, for " +
+    'example "inet:8891@127.0.0.1", or leave threads out',
+  ]);
+  assert.equal(config(text('[unix:/a.sock, "inet6:8891@::1"]')).threads, 2);
 });

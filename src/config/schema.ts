@@ -79,6 +79,10 @@ export const ConfigSchema = z.strictObject({
       "Group of Unix sockets, by name or number, so that the MTA may connect.",
     ),
   }).prefault({}).describe("For all Unix sockets in listen."),
+  threads: count(64).default(1).describe(
+    "Threads that serve the TCP addresses of listen side by side, each with filters and sandboxes of its own. " +
+      "Unix sockets are served by the first alone.",
+  ),
   control: control.optional().describe(
     'Where `millrace reload` asks a running program: "unix:/run/millrace/control.sock". Mode 0600: the user that runs the ' +
       "program, and root. Default: none.",
@@ -143,6 +147,8 @@ export interface Config {
   readonly listen: readonly Address[];
   /** For Unix sockets; `mode` as permission bits. */
   readonly socket: { readonly mode?: number; readonly group?: string | number };
+  /** Threads for TCP addresses; the first, which is there in any case, counts. */
+  readonly threads: number;
   /** Where a running program takes orders; undefined for nowhere. */
   readonly control?: UnixAddress;
   /** What is left out here has the runtime's default. */

@@ -9,6 +9,7 @@ import type { Failure } from "../session/policy.ts";
 import type { Connection, Listener } from "../transport/types.ts";
 import { type End, MilterConnection } from "./connection.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
+import { OwnPlaces, type Places } from "./places.ts";
 
 /** Where the server's records go. */
 export interface ServerLog {
@@ -36,6 +37,8 @@ export interface ServerOptions extends Service {
   readonly log: ServerLog;
   /** Abort it to stop: no new connections, open mails finish within `limits.drain`. */
   readonly signal: AbortSignal;
+  /** Where connections are counted. Default: those of this server alone. */
+  readonly places?: Places;
   /** Clock in ms, for tests. Default: `performance.now`. */
   readonly now?: () => number;
 }
@@ -81,6 +84,7 @@ export class Server {
   readonly #log: ServerLog;
   readonly #signal: AbortSignal;
   readonly #now: () => number;
+  readonly #places: Places;
   readonly #host: SessionHost;
   readonly #accepting = new Map<Listener, Promise<void>>();
   readonly #open = new Set<MilterConnection>();
@@ -91,10 +95,11 @@ export class Server {
   #refused = 0;
 
   constructor(options: ServerOptions) {
-    const { log, signal, now = () => performance.now() } = options;
+    const { log, signal, places = new OwnPlaces(), now = () => performance.now() } = options;
     this.#log = log;
     this.#signal = signal;
     this.#now = now;
+    this.#places = places;
     this.#current = generationOf(options);
     this.#generations.add(this.#current);
     const write =
@@ -153,13 +158,13 @@ export class Server {
   #serve(connection: Connection): void {
     const generation = this.#current;
     const { chain, limits } = generation;
-    if (this.#open.size >= limits.connections) {
+    if (!this.#places.take(limits.connections)) {
       connection.close();
       // One line a burst, not one a connection: a flood must not become a flood of log.
       if (this.#refused++ === 0) {
         this.#log.event(
           "warn",
-          `Refusing connections: ${this.#open.size} are open, the limit is ${limits.connections} (limits.connections)`,
+          `Refusing connections: ${this.#places.taken} are open, the limit is ${limits.connections} (limits.connections)`,
         );
       }
       return;
@@ -172,7 +177,8 @@ export class Server {
     if (this.#signal.aborted) milter.drain();
     void milter.run().then((end) => {
       this.#open.delete(milter);
-      if (this.#refused > 0 && this.#open.size < this.#current.limits.connections) {
+      this.#places.free();
+      if (this.#refused > 0 && this.#places.taken < this.#current.limits.connections) {
         this.#log.event("warn", `Accepting connections again; ${this.#refused} were refused`);
         this.#refused = 0;
       }

@@ -38,6 +38,12 @@ export interface ListenOptions {
    */
   readonly backlog?: number;
   /**
+   * TCP only: the address may have several listeners, among which the system spreads connections (SO_REUSEPORT).
+   * `first` is refused where anybody listens already, `further` joins those of the same user. Needs Deno's flag
+   * {@linkcode SHARED_FLAG}. Default: nobody else may listen there.
+   */
+  readonly shared?: "first" | "further";
+  /**
    * Told what went wrong after the start: kind `accept`, when waiting connections could not be taken (it tries
    * again by itself), and `leftover`, when the socket file could not be removed.
    */
@@ -53,6 +59,14 @@ export interface DialOptions {
    * @default {30000}
    */
   readonly timeout?: number;
+}
+
+/** The flag without which Deno ends the program at an attempt to share an address. */
+export const SHARED_FLAG = "--unstable-net";
+
+/** Has this process {@linkcode SHARED_FLAG}? It brings this function, and has no trace else. */
+export function maySharePorts(): boolean {
+  return "listenDatagram" in Deno;
 }
 
 /** What Linux lets a program ask of a queue of waiting connections at most, by default (net.core.somaxconn). */
@@ -72,7 +86,7 @@ const longestRetry = 500;
  * @throws {RangeError} If `mode` is not between 0 and 0o777, or `backlog` is less than 1.
  */
 export async function listen(address: Address, options: ListenOptions = {}): Promise<Listener> {
-  const { mode = 0o660, group, backlog = defaultBacklog, onError = () => {} } = options;
+  const { mode = 0o660, group, backlog = defaultBacklog, shared, onError = () => {} } = options;
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
     throw new RangeError(`Cannot listen on ${formatAddress(address)}: mode is ${mode}, expected 0 to 0o777`);
   }
@@ -86,7 +100,7 @@ export async function listen(address: Address, options: ListenOptions = {}): Pro
       const { listener, remove } = await makeSocketFile(address, { mode, group });
       return new DenoListener(formatAddress(address), listener, remove, onError);
     }
-    const { bound, listener } = listenInet(address, backlog);
+    const { bound, listener } = listenInet(address, backlog, shared);
     return new DenoListener(formatAddress(bound), listener, () => {}, onError);
   } catch (error) {
     throw explainListen(address, listenFlags(address, options), error);
@@ -204,9 +218,22 @@ class DenoListener implements Listener {
 function listenInet(
   address: InetAddress,
   backlog: number,
+  shared: ListenOptions["shared"],
 ): { readonly bound: InetAddress; readonly listener: Deno.TcpListener } {
-  const { host, port, family } = withLoopback(address);
-  const listener = Deno.listen({ hostname: host, port, tcpBacklog: backlog });
+  const { host, family } = withLoopback(address);
+  let { port } = withLoopback(address);
+  if (shared === "first") {
+    // Shared from the beginning, it would silently join another program of this user.
+    const alone = Deno.listen({ hostname: host, port });
+    port = alone.addr.port;
+    alone.close();
+  }
+  const listener = Deno.listen({
+    hostname: host,
+    port,
+    tcpBacklog: backlog,
+    reusePort: shared !== undefined,
+  });
   const { hostname, port: boundPort } = listener.addr;
   if (hostname.includes(":") !== (family === 6)) {
     listener.close();

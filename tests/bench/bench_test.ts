@@ -78,9 +78,9 @@ async function withServer<T>(
 
 /** The jobs of a peer, without those for which it does the same as for one before. */
 function distinctJobs(peer: Peer): readonly Job[] {
-  const millrace = peer.name === "inline" || peer.name === "sandbox";
+  const millrace = peer.name === "inline" || peer.name === "threads" || peer.name === "sandbox";
   const work = (what: Job) => millrace ? what.filters.join() : what.peerJob;
-  const all = JOBS.filter((what) => peer.has(what));
+  const all = JOBS.filter((what) => peer.has(what, "tcp"));
   return all.filter((what, at) => all.findIndex((other) => work(other) === work(what)) === at);
 }
 
@@ -124,6 +124,12 @@ for (const isolation of ["none", "sandbox"] as const) {
     (t) => answersEveryJob(t, millracePeer({ isolation })),
   );
 }
+
+Deno.test(
+  "millrace in two threads answers every job, as both MTAs ask",
+  { ignore: !!noCompiler },
+  (t) => answersEveryJob(t, millracePeer({ isolation: "none", threads: 2 }), ["tcp"]),
+);
 
 Deno.test("many busy connections get on evenly", { ignore: !!noCompiler }, async () => {
   const what = job("headers");

@@ -24,6 +24,7 @@ const INK = "#1f2328", GREY = "#59636e", RULE = "#d1d9e0";
 /** Told apart by lightness and shape too. */
 const STYLE: Readonly<Record<string, { readonly colour: string; readonly shape: string }>> = {
   inline: { colour: "#0060a8", shape: "circle" },
+  threads: { colour: "#58a6e0", shape: "down" },
   sandbox: { colour: "#c2410c", shape: "square" },
   libmilter: { colour: "#1f2328", shape: "bar" },
   pymilter: { colour: "#a16207", shape: "up" },
@@ -38,6 +39,7 @@ function marker(peer: string, x: number, y: number): string {
   if (shape === "square") return element("rect", { x: x - 3.5, y: y - 3.5, width: 7, height: 7, fill });
   if (shape === "bar") return element("rect", { x: x - 5, y: y - 1.5, width: 10, height: 3, fill });
   if (shape === "up") return points([[0, -4.5], [4.5, 3.5], [-4.5, 3.5]]);
+  if (shape === "down") return points([[0, 4.5], [4.5, -3.5], [-4.5, -3.5]]);
   return points([[0, -5], [5, 0], [0, 5], [-5, 0]]);
 }
 
@@ -117,10 +119,16 @@ function jobPanels(job: string, rows: readonly Row[], y: number): string {
 
 const ratioOverBase: Pick = (row, peer) => ratio(row, peer, BASE);
 
+const MILLRACE: Readonly<Record<string, string>> = {
+  inline: "millrace, inline",
+  threads: "millrace, 2 threads",
+  sandbox: "millrace, sandbox",
+};
+
 function legend(peers: readonly string[], y: number): string {
   return peers.map((peer, n) => {
     const x = MARGIN + 8 + n * 150;
-    const text = peer === "inline" || peer === "sandbox" ? `millrace, ${peer}` : peer;
+    const text = MILLRACE[peer] ?? peer;
     return marker(peer, x, y - 4) + words(x + 12, y, text);
   }).join("");
 }

@@ -44,6 +44,7 @@ function conditions({ effort, instances, denoFlags }: Options): string[] {
     "20 header fields a mail, 2 KiB of body (job body: 1 MiB), 100 mails a connection",
     loadOptions.includes("--real-tcp") ? "TCP as MTAs have it" : "load over TCP without Nagle's stalls",
     pin ? "at 1 connection load and server on a processor each" : "processors as the kernel likes",
+    "threads: millrace inline with threads: 2, TCP only",
     "millrace logs from level warn, as libmilter logs no mails; a sandbox means one for each filter" +
     (instances > 1 ? `, here ${instances}` : ""),
     ...(denoFlags.length ? [`further flags for Deno: ${denoFlags.join(" ")}`] : []),
@@ -54,11 +55,12 @@ function makePeer(name: PeerName, { instances, denoFlags }: Options, folder: str
   if (name === "libmilter") return libmilterPeer(folder);
   if (name === "pymilter") return pymilterPeer(folder);
   if (name === "go-milter") return goMilterPeer(folder);
-  return millracePeer({ isolation: name === "inline" ? "none" : "sandbox", instances, denoFlags });
+  const threads = name === "threads" ? 2 : 1;
+  return millracePeer({ isolation: name === "sandbox" ? "sandbox" : "none", threads, instances, denoFlags });
 }
 
 /** Whether a peer is millrace; the part about cost has set-ups of its own for it. */
-const isMillrace = ({ name }: Peer) => name === "inline" || name === "sandbox";
+const isMillrace = ({ name }: Peer) => name === "inline" || name === "threads" || name === "sandbox";
 
 function title({ job, dialect, transport, connections }: Case): string {
   return `${job.name}, ${dialect}, ${transport}, ${connections} conns`;
@@ -100,7 +102,10 @@ async function postfix(
     return undefined;
   }
   console.error("postfix: about half a minute for each round");
-  const asked = askedFor(peers.filter((peer) => isMillrace(peer) || peer.name === BASE));
+  const asked = askedFor(
+    // One client at a time keeps no second thread busy.
+    peers.filter((peer) => isMillrace(peer) && peer.name !== "threads" || peer.name === BASE),
+  );
   const often = { rounds: effort.rounds, passes: quick ? 5 : 40 };
   return await attempt("real Postfix", failed, () => measurePostfix(asked, often, folder, failed));
 }

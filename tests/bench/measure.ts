@@ -190,7 +190,7 @@ export async function measure(
   }
   try {
     const processors = effort.pin && what.connections === 1 ? "1" : undefined;
-    for (const peer of peers.filter((peer) => peer.has(what.job))) {
+    for (const peer of peers.filter((peer) => peer.has(what.job, what.transport))) {
       await withPeer(peer.name, async () => {
         const socket = freeSocket(what.transport, folder, peer.name);
         const server = await peer.start(what.job, socket, folder, processors);

@@ -17,6 +17,8 @@ export type Isolation = "none" | "sandbox";
 /** How millrace is set up. */
 export interface MillraceOptions {
   readonly isolation: Isolation;
+  /** Threads over one TCP address, 1 by default. */
+  readonly threads?: number;
   /** Sandboxes of each filter side by side, 1 by default. */
   readonly instances?: number;
   /** `warn` by default: libmilter logs no mails either; `info` shows what the log costs. */
@@ -31,7 +33,7 @@ const CONNECTIONS = 4000;
 function configuration(
   job: Job,
   socket: Socket,
-  { isolation, instances = 1, logLevel = "warn" }: MillraceOptions,
+  { isolation, threads = 1, instances = 1, logLevel = "warn" }: MillraceOptions,
 ): string {
   const filters = job.filters.map((module, at) =>
     `  - use: "${here}/filters/${module}"
@@ -40,6 +42,7 @@ function configuration(
 ${isolation === "sandbox" ? `    instances: ${instances}\n` : ""}`
   );
   return `listen: "${socket.spec}"
+threads: ${threads}
 limits: { connections: ${CONNECTIONS} }
 log: { level: ${logLevel}, format: json }
 filters:
@@ -48,15 +51,15 @@ ${filters.join("")}`;
 
 /**
  * millrace itself, as an administrator would start it: the filters are locked, then served under what `millrace flags`
- * prints. Its name is `inline` or `sandbox`.
+ * prints. Its name is `inline`, `threads` or `sandbox`.
  */
 export function millracePeer(options: MillraceOptions): Peer {
-  const { isolation, denoFlags = [] } = options;
-  const name = isolation === "none" ? "inline" : "sandbox";
+  const { isolation, threads = 1, denoFlags = [] } = options;
+  const name = isolation === "sandbox" ? "sandbox" : threads > 1 ? "threads" : "inline";
   return {
     name,
     version: `${name}: millrace on Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`,
-    has: () => true,
+    has: (_job, transport) => threads === 1 || transport === "tcp",
     filters: (job) => job.filters.length,
     async start(job, socket, folder, processors) {
       const own = await Deno.makeTempDir({ dir: folder, prefix: `${name}-` });

@@ -14,8 +14,8 @@ export interface Peer {
   readonly name: string;
   /** Name and version of what it stands on, for the top of the table. */
   readonly version: string;
-  /** Whether it has the job at all. */
-  has(job: Job): boolean;
+  /** Whether it has the job at all, on such a socket. */
+  has(job: Job, transport: Socket["transport"]): boolean;
   /** Filters that see each mail of the job one after the other: as many fields are added. */
   filters(job: Job): number;
   /**

@@ -31,7 +31,7 @@ export interface Results {
 }
 
 /** All that can be measured, in the order of the tables. */
-export const PEERS = ["inline", "sandbox", "libmilter", "pymilter", "go-milter"] as const;
+export const PEERS = ["inline", "threads", "sandbox", "libmilter", "pymilter", "go-milter"] as const;
 /** One of them. */
 export type PeerName = (typeof PEERS)[number];
 /** The peer that all ratios are over. */

@@ -51,7 +51,7 @@ function rowOf(rows: readonly Row[], job: string, transport: string, connections
   );
 }
 
-/** mails/s, or another figure, of a peer over libmilter's, on both sockets. */
+/** mails/s, or another figure, of a peer over libmilter's, on the sockets that it serves. */
 function overBase(
   rows: readonly Row[],
   [job, peer]: readonly [job: string, peer: string],
@@ -60,7 +60,7 @@ function overBase(
   bound: number,
   pick?: (sample: Sample) => number,
 ): Verdict[] {
-  return TRANSPORTS.map((transport) => {
+  return TRANSPORTS.filter((transport) => peer !== "threads" || transport === "tcp").map((transport) => {
     const row = rowOf(rows, job, transport, connections);
     const figure = pick ? "p99" : "mails/s";
     const what = `${job} ${peer}, ${connections} conns, ${transport}: ${figure} / ${BASE}`;
@@ -78,6 +78,7 @@ function speed(rows: readonly Row[]): Verdict[] {
   return [
     ...["noop", "headers"].flatMap((job) => [
       ...over(job, "inline", { 1: 1, 16: 1.5, 200: 1.5 }),
+      ...over(job, "threads", { 16: 1.5, 200: 1.5 }),
       ...slowest(job, "inline", 16, 1),
       ...slowest(job, "inline", 200, 1),
     ]),
@@ -87,6 +88,7 @@ function speed(rows: readonly Row[]): Verdict[] {
     ...slowest("message", "sandbox", 200, 1 / 3),
     ...over("chain", "sandbox", { 16: 1.5 }),
     ...over("body", "inline", { 1: 1, 16: 1, 200: 1 }),
+    ...over("body", "threads", { 16: 1, 200: 1 }),
     ...["noop", "headers", "message", "body"].map((job) => overPymilter(rows, job)),
   ];
 }

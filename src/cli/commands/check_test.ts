@@ -198,6 +198,7 @@ Deno.test("the samples in the default configuration are right", async () => {
     const config = parseConfig(sample, { file: "sample" });
     assert.equal(config.listen.length, 2);
     assert.deepEqual(config.socket, { mode: 0o660, group: "postfix" });
+    assert.equal(config.threads, 2);
     assert.deepEqual(config.control, { kind: "unix", path: "/run/millrace/control.sock" });
     assert.equal(config.spool.folder, "/var/spool/millrace");
     const [link] = config.filters;

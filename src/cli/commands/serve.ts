@@ -10,6 +10,7 @@ import type { Io } from "../io.ts";
 import { CONFIG_OPTION, type ReadConfig, readConfig } from "../load_config.ts";
 import { type OpenLog, openLog } from "../log.ts";
 import { Runtime } from "../serving/runtime.ts";
+import { handleUncaught } from "../serving/uncaught.ts";
 import { isOlder, OLDEST_DENO, VERSION } from "../version.ts";
 
 /** The command. */
@@ -84,14 +85,4 @@ function handleSignals(io: Io, log: ServerLog, stop: AbortController, runtime: R
       stop.abort();
     });
   return [onStop("SIGTERM"), onStop("SIGINT"), io.onSignal("SIGHUP", () => void runtime.reload())];
-}
-
-/** A promise or timer that a filter left behind must not end the process for all mails. */
-function handleUncaught(io: Io, log: ServerLog): () => void {
-  return io.onUncaught((error) => {
-    const message = error instanceof Error ? error.stack ?? error.message : String(error);
-    log.event("error", "An error was not caught, probably in a promise or timer of a filter", {
-      error: message,
-    });
-  });
 }

@@ -31,6 +31,7 @@ const WORDS: Words = {
     if (text(before) === text(after)) return [];
     return [after === undefined ? "no control socket any more" : `control socket ${text(after)}`];
   },
+  threads: other("threads"),
   socket: other("socket"),
   spool: other("spool"),
   limits: other("limits"),

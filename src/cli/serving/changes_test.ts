@@ -21,6 +21,7 @@ filters:
 listen: [unix:/run/a.sock, inet:2@127.0.0.1]
 control: unix:/run/c.sock
 socket: { mode: 0600 }
+threads: 2
 limits: { connections: 5 }
 cache: elsewhere
 lock: elsewhere.lock
@@ -40,6 +41,7 @@ filters:
     "listening on inet:2@127.0.0.1",
     "no longer listening on inet:1@127.0.0.1",
     "control socket unix:/run/c.sock",
+    "threads changed",
     "socket changed",
     "limits changed",
     "cache changed",

@@ -1,31 +1,27 @@
 /**
- * The running program: filters, sockets and log of a configuration, and the way from one configuration to the next.
+ * The running program: its threads, its control socket, its log, and what is said of them.
  *
  * @module
  */
-import type { Chain } from "../../chain/chain.ts";
 import { conditionText } from "../../conditions/mod.ts";
-import { ConfigError } from "../../config/error.ts";
 import type { LinkConfig } from "../../config/schema.ts";
-import { formatDuration } from "../../text/units.ts";
-import { SandboxLink } from "../../links/sandbox/sandbox_link.ts";
-import { Server } from "../../server/serve.ts";
+import { SharedPlaces } from "../../server/places.ts";
 import { policyText } from "../../session/policy.ts";
 import { printable } from "../../text/show.ts";
+import { formatDuration } from "../../text/units.ts";
 import { formatAddress, parseAddress } from "../../transport/address.ts";
 import type { Listener } from "../../transport/types.ts";
-import { chainOf } from "../chain_of.ts";
 import { CommandError } from "../command.ts";
 import type { Io } from "../io.ts";
 import { type ReadConfig, readConfig } from "../load_config.ts";
 import type { OpenLog } from "../log.ts";
-import { type OpenFilters, openFilters } from "../open_filters.ts";
-import { importsAreOpen } from "../rights.ts";
+import { importsAreOpen, refuseMissingThreadRights } from "../rights.ts";
 import { postfixLine, sendmailLine } from "../setup.ts";
 import { changeWords } from "./changes.ts";
 import { type ControlAnswer, ControlServer } from "./control.ts";
-import { InlineCode } from "./inline_code.ts";
-import { changeSockets, closeSockets, type OpenSocket, openSocket, type SocketChange } from "./sockets.ts";
+import { type Prepared, reasonOf, Service, stopping } from "./service.ts";
+import { openSocket } from "./sockets.ts";
+import type { PreparedThreads, Threads } from "./threads.ts";
 
 /** What a {@linkcode Runtime} needs. */
 export interface RuntimeOptions {
@@ -36,18 +32,11 @@ export interface RuntimeOptions {
   readonly signal: AbortSignal;
 }
 
-/** Replaced configurations whose filters still run for open connections; each costs what its sandboxes cost. */
-const MOST_RETIRED = 16;
-
-/** How often the counts of the links are logged, ms; also at the end, and when a reload takes them out of service. */
-const COUNTS_INTERVAL = 3_600_000;
-
-/** Everything of a configuration that has to be open before it can serve. */
-interface Prepared {
-  readonly read: ReadConfig;
-  readonly open: OpenFilters;
-  readonly chain: Chain;
-  readonly sockets: SocketChange;
+/** Everything of a configuration that has to be open before it can be gone over to. Disposing closes it again. */
+interface Next extends AsyncDisposable {
+  readonly own: Prepared;
+  /** What the other threads have open. */
+  readonly others: PreparedThreads | undefined;
   /** A control socket to be served, if it is not that of before. */
   readonly control: Listener | undefined;
 }
@@ -55,16 +44,13 @@ interface Prepared {
 /** Serves a configuration, and others after it. */
 export class Runtime {
   readonly #options: RuntimeOptions;
-  readonly #code = new InlineCode();
-  readonly #over = new AbortController();
-  readonly #signal: AbortSignal;
-  /** Filters that were replaced, each until it is unloaded. */
-  readonly #retired = new Set<Promise<void>>();
+  readonly #service: Service;
+  readonly #places: SharedArrayBuffer;
   #read: ReadConfig;
-  #open: OpenFilters | undefined;
-  #chain: Chain | undefined;
-  #server: Server | undefined;
-  #sockets: readonly OpenSocket[] = [];
+  #started = false;
+  #stopped = false;
+  /** The threads beside this one, if there are any. */
+  #threads: Threads | undefined;
   #control: ControlServer | undefined;
   /** The start, or the last reload; never rejects. */
   #work: Promise<unknown> = Promise.resolve();
@@ -72,9 +58,15 @@ export class Runtime {
   #next: Promise<ControlAnswer> | undefined;
 
   constructor(options: RuntimeOptions) {
+    const { read, io, log, signal } = options;
+    const { threads } = read.config;
     this.#options = options;
-    this.#read = options.read;
-    this.#signal = AbortSignal.any([options.signal, this.#over.signal]);
+    this.#read = read;
+    this.#places = SharedPlaces.memory(threads);
+    this.#service = new Service({
+      ...{ io, log, signal, places: new SharedPlaces(this.#places, 0) },
+      shared: threads > 1 ? "first" : undefined,
+    });
   }
 
   /**
@@ -83,14 +75,16 @@ export class Runtime {
    * @throws {CommandError} if it cannot start
    */
   async run(): Promise<void> {
-    const hourly = setInterval(() => this.#chain && this.#logCounts(this.#chain), COUNTS_INTERVAL);
+    const { signal } = this.#options;
     try {
-      const start = this.#start();
+      const start = this.#start().catch((error) => {
+        // What the stop broke is no fault of the configuration.
+        if (!signal.aborted) throw error;
+      });
       this.#work = start.catch(() => {});
-      const server = await start;
-      await server?.run();
+      await start;
+      await this.#service.run();
     } finally {
-      clearInterval(hourly);
       await this.#stop();
     }
   }
@@ -108,18 +102,20 @@ export class Runtime {
     });
   }
 
-  /** Undefined if it was stopped before it had started. */
-  async #start(): Promise<Server | undefined> {
-    const { log: { server: log }, signal } = this.#options;
+  async #start(): Promise<void> {
+    const { io, log, signal } = this.#options;
+    const { config: { threads } } = this.#read;
     this.#warnOfImports(this.#read);
-    const next = await this.#prepare(this.#read).catch((error) => {
-      if (!signal.aborted) throw error;
-    });
-    if (next === undefined) return;
-    for (const { config } of next.open.links) log.event("info", linkWords(config));
-    this.#server = new Server({ chain: next.chain, limits: next.read.config.limits, log, signal });
-    this.#adopt(this.#server, next);
-    return this.#server;
+    if (threads > 1) {
+      refuseMissingThreadRights(threads);
+      // What one thread alone needs no memory for.
+      const { Threads } = await import("./threads.ts");
+      this.#threads = new Threads({ count: threads - 1, io, log, signal, places: this.#places });
+    }
+    const next = await this.#prepare(this.#read);
+    for (const { config } of next.own.open.links) log.server.event("info", linkWords(config));
+    await this.#adopt(next);
+    this.#started = true;
   }
 
   async #reload(): Promise<ControlAnswer> {
@@ -146,52 +142,42 @@ export class Runtime {
   }
 
   async #replace(): Promise<{ readonly changes: readonly string[]; readonly connections: number }> {
-    const { io, log } = this.#options;
+    const { io, log, signal } = this.#options;
     const before = this.#read;
-    const [server, open] = [this.#server, this.#open];
-    if (this.#signal.aborted) throw stopping();
-    if (server === undefined || open === undefined) throw new CommandError("the program has not started");
+    if (this.#stopped || signal.aborted) throw stopping();
+    if (!this.#started) throw new CommandError("the program has not started");
     if (before.file === "-") {
       throw new CommandError("the configuration came from standard input, which cannot be read again");
     }
-    if (this.#retired.size >= MOST_RETIRED) {
-      throw new CommandError(
-        `${MOST_RETIRED} earlier configurations still have open connections, and their filters run for them; try ` +
-          "again when some have ended, or restart the program",
-      );
-    }
     const read = await readConfig(before.file, io);
+    const [old, now] = [before.config.threads, read.config.threads];
+    if (now !== old) {
+      throw new CommandError(`Cannot change threads from ${old} to ${now}: restart the program`, 2);
+    }
     const next = await this.#prepare(read);
-    // All is well: from here on nothing waits and nothing fails.
+    // All is well: from here on nothing fails.
     if (!same(read.config.log, before.config.log)) log.configure(read.config.log);
     if (!hasSandbox(before)) this.#warnOfImports(read);
-    const { connections, gone } = server.replace({ chain: next.chain, limits: read.config.limits });
-    this.#retire(open, this.#chain, gone);
-    this.#adopt(server, next);
+    const connections = await this.#adopt(next);
     return { changes: changeWords(before.config, read.config), connections };
   }
 
-  /** Opens all that a configuration needs beside what is open, or nothing. */
-  async #prepare(read: ReadConfig): Promise<Prepared> {
-    const { io, log } = this.#options;
-    const { config } = read;
+  /** Opens all that a configuration needs beside what is open, in all threads, or nothing. */
+  async #prepare(read: ReadConfig): Promise<Next> {
     await using undo = new AsyncDisposableStack();
-    try {
-      await this.#code.check(read, io);
-      const logs = { log: (name: string) => log.filter(name), event: log.server.event };
-      const open = undo.use(await openFilters(read, logs, { signal: this.#signal }));
-      const chain = await chainOf(open.links, read);
-      const sockets = await changeSockets(config, log.server, this.#sockets, this.#read.config);
-      undo.defer(() => closeSockets(sockets.added));
-      const control = await this.#newControl(read);
-      undo.defer(() => control?.close());
-      this.#signal.throwIfAborted();
-      undo.move();
-      return { read, open, chain, sockets, control };
-    } catch (error) {
-      // What the stop broke is no fault of the configuration.
-      throw this.#signal.aborted ? stopping(error) : error;
-    }
+    const own = undo.use(await this.#service.prepare(read));
+    const control = await this.#newControl(read);
+    undo.defer(() => control?.close());
+    const others = await this.#threads?.prepare(
+      read,
+      [...own.sockets.kept, ...own.sockets.added]
+        .filter(({ address }) => address.kind !== "unix")
+        .map(({ listener }) => listener.address),
+    );
+    undo.use(others);
+    if (this.#stopped || this.#options.signal.aborted) throw stopping();
+    const all = undo.move();
+    return { own, others, control, [Symbol.asyncDispose]: () => all.disposeAsync() };
   }
 
   async #newControl({ config: { control } }: ReadConfig): Promise<Listener | undefined> {
@@ -202,14 +188,17 @@ export class Runtime {
     return await openSocket(control, { mode: 0o600 }, this.#options.log.server);
   }
 
-  /** Goes over to what has been prepared. */
-  #adopt(server: Server, { read, open, chain, sockets, control }: Prepared): void {
+  /**
+   * Goes over to what has been prepared.
+   *
+   * @returns the connections that keep what was before
+   */
+  async #adopt({ own, others, control }: Next): Promise<number> {
     const { log: { server: log } } = this.#options;
-    for (const { listener } of sockets.added) {
-      server.add(listener);
-      this.#announce(listener);
-    }
-    closeSockets(sockets.removed);
+    const { read, sockets } = own;
+    const connections = this.#service.adopt(own);
+    const elsewhere = others?.adopt();
+    for (const { listener } of sockets.added) this.#announce(listener);
     for (const { listener } of sockets.removed) {
       log.event("info", `No longer listening on ${listener.address}`, { address: listener.address });
     }
@@ -218,58 +207,18 @@ export class Runtime {
       void this.#control?.close();
       this.#control = control && new ControlServer(control, { reload: () => this.reload() });
     }
-    this.#sockets = [...sockets.kept, ...sockets.added];
-    this.#open = open;
-    this.#chain = chain;
     this.#read = read;
-  }
-
-  /** Unloads filters once the last connection that uses them has ended. */
-  #retire(open: OpenFilters, chain: Chain | undefined, gone: Promise<void>): void {
-    const unloaded = gone.then(() => this.#unload(open, chain)).then(() => {
-      this.#retired.delete(unloaded);
-      const names = open.filters.map(({ config }) => config.name).join(", ");
-      this.#options.log.server.event("debug", `The filters of an earlier configuration are gone: ${names}`);
-    });
-    this.#retired.add(unloaded);
-  }
-
-  async #unload(open: OpenFilters, chain: Chain | undefined): Promise<void> {
-    chain?.close();
-    if (chain !== undefined) this.#logCounts(chain);
-    for (const { link, config: { name } } of open.filters) {
-      if (!(link instanceof SandboxLink) || link.refusals.size === 0) continue;
-      this.#options.log.server.event("info", `Filter ${name} was refused accesses`, {
-        filter: name,
-        ...Object.fromEntries(link.refusals),
-      });
-    }
-    await open[Symbol.asyncDispose]();
+    return connections + (await elsewhere ?? 0);
   }
 
   async #stop(): Promise<void> {
-    this.#over.abort();
+    this.#stopped = true;
+    this.#service.giveUp();
+    this.#threads?.stop();
     // One that waited is refused, and so is one that it made wait.
     await (this.#next ?? this.#work);
     await this.#control?.close();
-    closeSockets(this.#sockets);
-    if (this.#open !== undefined) await this.#unload(this.#open, this.#chain);
-    await Promise.all(this.#retired);
-  }
-
-  /** What each link has done since its chain began. */
-  #logCounts(chain: Chain): void {
-    const { log: { server: log } } = this.#options;
-    for (const { link, verdicts, ms, ...counts } of chain.counters.all()) {
-      // Nobody misses what did not happen.
-      const happened = Object.entries(counts).filter(([, count]) => count !== 0);
-      log.event("info", "link counts", {
-        link,
-        ...Object.fromEntries(happened),
-        ...verdicts,
-        ms: Math.round(ms),
-      });
-    }
+    await Promise.all([this.#service.close(), this.#threads?.ended]);
   }
 
   /** Says where it listens, and what exactly to write into the mail server's configuration. */
@@ -312,14 +261,4 @@ function linkWords(config: LinkConfig): string {
 
 function same(one: unknown, another: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(another);
-}
-
-function stopping(cause?: unknown): CommandError {
-  return new CommandError("the program is stopping", 1, { cause });
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof CommandError || error instanceof ConfigError) return error.message;
-  const stack = error instanceof Error ? error.stack ?? error.message : String(error);
-  return `this should not have happened, please report it: ${stack}`;
 }

@@ -30,19 +30,25 @@ export interface SocketChange {
 /** The part of a configuration that sockets are made of. */
 export type SocketConfig = Pick<Config, "listen" | "socket">;
 
+/** The sockets that are open, and the configuration that they came from. */
+export interface OpenSockets {
+  readonly open: readonly OpenSocket[];
+  readonly config: SocketConfig;
+}
+
 /**
- * Opens the sockets that a configuration has and `open` does not. Those of `open` are left as they are.
+ * Opens the sockets that a configuration has and `before` does not. Those that are open are left as they are.
  *
- * @param open The sockets of `before`; both are left out at the start.
+ * @param shared How TCP addresses are shared with other threads.
  * @throws {CommandError} if one cannot be opened, or one that stays would have to be another; then none is opened
  */
 export async function changeSockets(
   after: SocketConfig,
   log: ServerLog,
-  open: readonly OpenSocket[] = [],
-  before: SocketConfig = after,
+  before: OpenSockets,
+  shared?: ListenOptions["shared"],
 ): Promise<SocketChange> {
-  const removed = [...open];
+  const removed = [...before.open];
   const kept: OpenSocket[] = [];
   const missing: Address[] = [];
   for (const address of after.listen) {
@@ -50,11 +56,12 @@ export async function changeSockets(
     if (at < 0) missing.push(address);
     else kept.push(...removed.splice(at, 1));
   }
-  refuseOthers(kept, before.socket, after.socket);
+  refuseOthers(kept, before.config.socket, after.socket);
   const added: OpenSocket[] = [];
   try {
     for (const address of missing) {
-      added.push({ address, listener: await openSocket(address, after.socket, log, removed) });
+      const options = { ...after.socket, shared };
+      added.push({ address, listener: await openSocket(address, options, log, removed) });
     }
   } catch (error) {
     closeSockets(added);
@@ -76,7 +83,7 @@ export function closeSockets(sockets: readonly OpenSocket[]): void {
  */
 export async function openSocket(
   address: Address,
-  options: Pick<ListenOptions, "mode" | "group">,
+  options: Pick<ListenOptions, "mode" | "group" | "shared">,
   log: ServerLog,
   ours: readonly OpenSocket[] = [],
 ): Promise<Listener> {
