@@ -53,6 +53,16 @@ export const RIGHTS: readonly Attack[] = [
       connect: `Deno.connect({ hostname: "127.0.0.1", port: 25 })`,
       tls: `Deno.connectTls({ hostname: "127.0.0.1", port: 443 })`,
       unix: `Deno.connect({ transport: "unix", path: "/run/x.sock" })`,
+      // Without --unstable-vsock Deno ends the process here.
+      vsock: `Deno.connect({ transport: "vsock", cid: 2, port: 25 })`,
+      vsockTwice:
+        `Deno.connect({ n: 0, get transport() { return this.n++ ? "vsock" : "tcp"; }, cid: 2, port: 25 })`,
+      vsockLent:
+        `(Object.prototype.transport = "vsock", Deno.connect({ cid: 2, port: 25, hostname: "127.0.0.1" }))`,
+      vsockTold: `Deno.connect({ transport: { toString: () => "vsock" }, cid: 2, port: 25 })`,
+      datagram: `Deno.listenDatagram?.({ transport: "udp", port: 0 })`,
+      quic: `Deno.connectQuic?.({ hostname: "127.0.0.1", port: 443, alpnProtocols: ["h3"] })`,
+      transport: `globalThis.WebTransport`,
       listen: `Deno.listen?.({ port: 0 })`,
       dns: `Deno.resolveDns("example.org", "A")`,
       fetch: `fetch("http://127.0.0.1:1/").then(() => true)`,

@@ -40,6 +40,8 @@ Deno.test({
           "--allow-import",
           "--deny-import",
           "--unstable-worker-options",
+          // What `threads` needs: it must not open anything to sandboxes.
+          "--unstable-net",
           "--no-check",
         ],
         ...new TextDecoder().decode(map).trim().split(/\s+/).filter((word) =>

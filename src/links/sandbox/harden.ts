@@ -40,6 +40,8 @@ const GLOBALS = [
   "ImageBitmap",
   "ImageBitmapRenderingContext",
   "OffscreenCanvas",
+  // There with --unstable-net only.
+  "WebTransport",
 ];
 
 /** Other doors to what was taken away. */
@@ -125,7 +127,26 @@ export function harden(
   boundCrypto();
 }
 
+/**
+ * `Deno.connect` for TCP and Unix sockets. At a transport that wants an unstable flag (vsock), Deno 2.9.6 ends the whole
+ * process before it looks at permissions.
+ */
+function connectOf(connect: (options: object) => unknown): (options: unknown) => unknown {
+  return (options) => {
+    // Read once: a second look at an object could find something else. The own property hides what a prototype says.
+    const once = { ...options as { readonly transport?: unknown } };
+    const { transport = "tcp" } = once;
+    if (transport !== "tcp" && transport !== "unix") {
+      throw new TypeError(
+        `Cannot connect with transport ${words([transport])}: a filter has "tcp" and "unix"`,
+      );
+    }
+    return connect({ ...once, transport });
+  };
+}
+
 function watched(name: string, value: unknown, refused: Refused): unknown {
+  if (name === "connect") return telling(connectOf(value as () => unknown), refused);
   if (typeof value === "function") return telling(value as () => unknown, refused);
   if (name !== "env") return value;
   const env = value as Readonly<Record<string, () => unknown>>;
