@@ -327,7 +327,7 @@ Deno.test("parseConfig() keeps control characters out of messages", () => {
 Deno.test("parseConfig() refuses threads where no TCP address is", () => {
   const text = (listen: string) => `listen: ${listen}\nthreads: 2\nfilters: [{ use: ./a.ts }]\n`;
   assert.deepEqual(issues(text("[unix:/a.sock, unix:/b.sock]")), [
-    "2:10: threads: is for TCP addresses, among which the system spreads connections, and listen has none; add one, for " +
+    "2:1: threads: is for TCP addresses, among which the system spreads connections, and listen has none; add one, for " +
     'example "inet:8891@127.0.0.1", or leave threads out',
   ]);
   assert.equal(config(text('[unix:/a.sock, "inet6:8891@::1"]')).threads, 2);
