@@ -230,8 +230,12 @@ Deno.test("a thread that a filter ends comes back with what is current, and the 
   const unix = await here.connect(here.unix);
   const { thread: first } = await send(unix);
   const [[second, victim]] = [...clients].filter(([thread]) => thread !== first);
+  // Code that the other thread does not run is not started.
+  await Deno.writeTextFile(`${here.folder}/f.ts`, `${FILTER}// changed`);
   await assert.rejects(send(victim, "exit"));
   await program.until("Thread 1 ended, and its connections with it");
+  await program.until("Thread 1 could not start again: Cannot load filter");
+  await Deno.writeTextFile(`${here.folder}/f.ts`, FILTER);
   here.write("two", { more: "limits: { connections: 6 }" });
   program.hangUp();
   await program.until("Reloaded");
@@ -252,6 +256,32 @@ Deno.test("a thread that a filter ends comes back with what is current, and the 
     await client.quit();
   }
   assert.equal(await program.stop(), 0);
+});
+
+Deno.test("a thread that a filter holds beyond its time is ended, and comes back", async () => {
+  await using here = new Place();
+  here.write("one", { more: "defaults: { timeout: 1s }" });
+  await using program = await here.serve();
+  const unix = await here.connect(here.unix);
+  const { thread: first } = await send(unix);
+  const [[second, victim]] = [...await here.oneOfEach()].filter(([thread]) => thread !== first);
+  const hanging = assert.rejects(send(victim, "hang"));
+  // It takes until then, and changes nothing in any thread.
+  here.write("two", { more: "defaults: { timeout: 1s }" });
+  program.hangUp();
+  await program.until("Thread 1 has not moved for 1");
+  await program.until("Reload refused");
+  assert.match(program.log(), /Thread 1 ended: /);
+  await hanging;
+  await program.until("Thread 1 serves again");
+  const now = await here.oneOfEach();
+  assert.ok(now.has(first) && !now.has(second));
+  for (const client of now.values()) {
+    assert.equal((await send(client)).mark, "one");
+    await client.quit();
+  }
+  assert.deepEqual(await send(unix), { thread: first, mark: "one" });
+  await unix.quit();
 });
 
 Deno.test("at the stop open mails finish in every thread, and a thread that hangs is ended", async () => {

@@ -7,7 +7,7 @@ import { parse as parseYaml } from "@std/yaml";
 import type { z } from "zod";
 import { nearest } from "../text/nearest.ts";
 import { printable, show } from "../text/show.ts";
-import { formatAddress } from "../transport/address.ts";
+import { type Address, formatAddress } from "../transport/address.ts";
 import { ConfigError, type ConfigIssue } from "./error.ts";
 import { inOrder, issueAt, issuesOf, type Source } from "./issues.ts";
 import { linkIssues, linksOf, withoutKind } from "./links.ts";
@@ -69,16 +69,22 @@ export function parseConfig(text: string, { file }: ParseOptions): Config {
       issueAt(["control"], "is one of the addresses where mail servers connect; choose another file", source),
     );
   }
-  if (rest.threads > 1 && listen.every(({ kind }) => kind === "unix")) {
-    wrong.push(issueAt(
-      ["threads"],
-      'is for TCP addresses, among which the system spreads connections, and listen has none; add one, for example "inet:8891@127.0.0.1", ' +
-        "or leave threads out",
-      source,
-    ));
-  }
+  const unshared = rest.threads > 1 ? whyNotShared(listen) : undefined;
+  if (unshared !== undefined) wrong.push(issueAt(["threads"], unshared, source));
   if (wrong.length > 0) fail(inOrder(wrong));
   return { ...rest, listen, filters };
+}
+
+/** Why several threads cannot serve these addresses; undefined if they can. */
+function whyNotShared(listen: readonly Address[]): string | undefined {
+  const shared = listen.filter((address) => address.kind === "inet");
+  if (shared.length === 0) {
+    return "is for TCP addresses, among which the system spreads connections, and listen has none; add one, for example " +
+      '"inet:8891@127.0.0.1", or leave threads out';
+  }
+  const other = shared.find(({ port }) => port === 0);
+  return other &&
+    `needs one port for all of them, and ${formatAddress(other)} is another each time; write a port`;
 }
 
 /** Line and column from the error of the YAML parser; its words without them. */

@@ -324,11 +324,14 @@ Deno.test("parseConfig() keeps control characters out of messages", () => {
   assert.ok(issue.startsWith('1:1: unknown key "a\\x1b[31m\\nb"'), issue);
 });
 
-Deno.test("parseConfig() refuses threads where no TCP address is", () => {
+Deno.test("parseConfig() refuses threads where no TCP address is, or no port", () => {
   const text = (listen: string) => `listen: ${listen}\nthreads: 2\nfilters: [{ use: ./a.ts }]\n`;
   assert.deepEqual(issues(text("[unix:/a.sock, unix:/b.sock]")), [
     "2:1: threads: is for TCP addresses, among which the system spreads connections, and listen has none; add one, for " +
     'example "inet:8891@127.0.0.1", or leave threads out',
+  ]);
+  assert.deepEqual(issues(text('[unix:/a.sock, "inet:0@127.0.0.1"]')), [
+    "2:1: threads: needs one port for all of them, and inet:0@127.0.0.1 is another each time; write a port",
   ]);
   assert.equal(config(text('[unix:/a.sock, "inet6:8891@::1"]')).threads, 2);
 });

@@ -220,14 +220,9 @@ function listenInet(
   backlog: number,
   shared: ListenOptions["shared"],
 ): { readonly bound: InetAddress; readonly listener: Deno.TcpListener } {
-  const { host, family } = withLoopback(address);
-  let { port } = withLoopback(address);
-  if (shared === "first") {
-    // Shared from the beginning, it would silently join another program of this user.
-    const alone = Deno.listen({ hostname: host, port });
-    port = alone.addr.port;
-    alone.close();
-  }
+  const { host, port, family } = withLoopback(address);
+  // Shared from the beginning, it would silently join another program of this user.
+  if (shared === "first") Deno.listen({ hostname: host, port }).close();
   const listener = Deno.listen({
     hostname: host,
     port,

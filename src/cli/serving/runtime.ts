@@ -19,6 +19,7 @@ import { importsAreOpen, refuseMissingThreadRights } from "../rights.ts";
 import { postfixLine, sendmailLine } from "../setup.ts";
 import { changeWords } from "./changes.ts";
 import { type ControlAnswer, ControlServer } from "./control.ts";
+import { InlineCode } from "./inline_code.ts";
 import { type Prepared, reasonOf, Service, stopping } from "./service.ts";
 import { openSocket } from "./sockets.ts";
 import type { PreparedThreads, Threads } from "./threads.ts";
@@ -44,6 +45,7 @@ interface Next extends AsyncDisposable {
 /** Serves a configuration, and others after it. */
 export class Runtime {
   readonly #options: RuntimeOptions;
+  readonly #code = new InlineCode();
   readonly #service: Service;
   readonly #places: SharedArrayBuffer;
   #read: ReadConfig;
@@ -64,7 +66,7 @@ export class Runtime {
     this.#read = read;
     this.#places = SharedPlaces.memory(threads);
     this.#service = new Service({
-      ...{ io, log, signal, places: new SharedPlaces(this.#places, 0) },
+      ...{ io, log, code: this.#code, signal, places: new SharedPlaces(this.#places, 0) },
       shared: threads > 1 ? "first" : undefined,
     });
   }
@@ -115,6 +117,7 @@ export class Runtime {
     const next = await this.#prepare(this.#read);
     for (const { config } of next.own.open.links) log.server.event("info", linkWords(config));
     await this.#adopt(next);
+    if (threads > 1) log.server.event("info", `${threads} threads serve the TCP addresses`, { threads });
     this.#started = true;
   }
 
@@ -173,6 +176,7 @@ export class Runtime {
       [...own.sockets.kept, ...own.sockets.added]
         .filter(({ address }) => address.kind !== "unix")
         .map(({ listener }) => listener.address),
+      this.#code.hashes,
     );
     undo.use(others);
     if (this.#stopped || this.#options.signal.aborted) throw stopping();

@@ -16,13 +16,14 @@ import type { Io } from "../io.ts";
 import type { ReadConfig } from "../load_config.ts";
 import type { OpenLog } from "../log.ts";
 import { type OpenFilters, openFilters } from "../open_filters.ts";
-import { InlineCode } from "./inline_code.ts";
+import type { InlineCode } from "./inline_code.ts";
 import { changeSockets, closeSockets, type OpenSocket, type SocketChange } from "./sockets.ts";
 
 /** What a {@linkcode Service} needs. */
 export interface ServiceOptions {
   readonly io: Io;
   readonly log: OpenLog;
+  readonly code: InlineCode;
   /** Abort it to stop: no new connections, open mails finish within `limits.drain`. */
   readonly signal: AbortSignal;
   /** How its TCP addresses are shared with other threads. */
@@ -48,7 +49,6 @@ const COUNTS_INTERVAL = 3_600_000;
 /** Answers mail as a configuration says, and as others after it. */
 export class Service {
   readonly #options: ServiceOptions;
-  readonly #code = new InlineCode();
   readonly #over = new AbortController();
   readonly #signal: AbortSignal;
   /** Filters that were replaced, each until it is unloaded. */
@@ -68,7 +68,7 @@ export class Service {
    * @throws {CommandError} that says what is in the way
    */
   async prepare(read: ReadConfig): Promise<Prepared> {
-    const { io, log, shared } = this.#options;
+    const { io, log, code, shared } = this.#options;
     if (this.#retired.size >= MOST_RETIRED) {
       throw new CommandError(
         `${MOST_RETIRED} earlier configurations still have open connections, and their filters run for them; try ` +
@@ -77,7 +77,7 @@ export class Service {
     }
     await using undo = new AsyncDisposableStack();
     try {
-      await this.#code.check(read, io);
+      await code.check(read, io);
       const logs = { log: (name: string) => log.filter(name), event: log.server.event };
       const open = undo.use(await openFilters(read, logs, { signal: this.#signal }));
       const chain = await chainOf(open.links, read);

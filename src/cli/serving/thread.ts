@@ -5,6 +5,7 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { parseConfig } from "../../config/parse.ts";
+import { beHaltable } from "../../links/sandbox/haltable.ts";
 import { SharedPlaces } from "../../server/places.ts";
 import { printable } from "../../text/show.ts";
 import { parseAddress } from "../../transport/address.ts";
@@ -13,10 +14,15 @@ import { denoIo, type Io, type Output } from "../io.ts";
 import type { ReadConfig } from "../load_config.ts";
 import { type OpenLog, openLog } from "../log.ts";
 import { type Prepared, reasonOf, Service } from "./service.ts";
-import type { Order, Report, ThreadConfig, ThreadSetup } from "./thread_messages.ts";
+import { InlineCode } from "./inline_code.ts";
+import { BEAT, type Order, type Report, type ThreadConfig, type ThreadSetup } from "./thread_messages.ts";
 import { handleUncaught } from "./uncaught.ts";
 
-const { thread, places, isTerminal, color } = workerData as ThreadSetup;
+const { thread, places, beats, isTerminal, color } = workerData as ThreadSetup;
+const beat = new Int32Array(beats);
+beHaltable();
+setInterval(() => Atomics.add(beat, thread, 1), BEAT);
+const code = new InlineCode();
 const stop = new AbortController();
 let taken = Promise.withResolvers<void>();
 let running: { readonly service: Service; readonly log: OpenLog } | undefined;
@@ -47,14 +53,15 @@ function start({ config }: ReadConfig): NonNullable<typeof running> {
   const own: OpenLog = { ...log, server: { ...log.server, event } };
   handleUncaught(io, own.server);
   const service = new Service({
-    ...{ io, log: own, signal: stop.signal, places: new SharedPlaces(places, thread) },
+    ...{ io, log: own, code, signal: stop.signal, places: new SharedPlaces(places, thread) },
     shared: "further",
   });
   return { service, log: own };
 }
 
-async function prepare({ text, file, base, listen }: ThreadConfig): Promise<void> {
+async function prepare({ text, file, base, listen, code: others }: ThreadConfig): Promise<void> {
   try {
+    code.expect(others);
     const config = parseConfig(text, { file: printable(file) });
     // What is not a thread's is left out: the control socket, and Unix sockets, which have one listener.
     const own = { ...config, listen: listen.map(parseAddress), control: undefined };

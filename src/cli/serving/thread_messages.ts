@@ -3,12 +3,17 @@
  *
  * @module
  */
+/** How often a thread shows that it moves, ms. */
+export const BEAT = 1000;
+
 /** What a thread is started with. */
 export interface ThreadSetup {
   /** Number of the thread, from 1; the program's own is 0. */
   readonly thread: number;
   /** Memory of the `SharedPlaces` of all threads. */
   readonly places: SharedArrayBuffer;
+  /** A number for each thread that it counts up every {@linkcode BEAT} ms: it moves. */
+  readonly beats: SharedArrayBuffer;
   /** What the log is written to, as `Output` has it. */
   readonly isTerminal: boolean;
   readonly color: boolean;
@@ -22,6 +27,8 @@ export interface ThreadConfig {
   readonly listen: readonly string[];
   /** URL of the file's folder. */
   readonly base: string;
+  /** Hashes of the code without a sandbox that the other threads run, by path. */
+  readonly code: ReadonlyMap<string, string>;
 }
 
 /** From the program; of `prepare` and `adopt` one is under way at a time, and is answered. */

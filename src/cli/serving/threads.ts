@@ -4,14 +4,16 @@
  * @module
  */
 import { Worker as Thread } from "node:worker_threads";
+import type { Config } from "../../config/schema.ts";
 import { DEFAULT_LIMITS } from "../../server/limits.ts";
 import { SharedPlaces } from "../../server/places.ts";
+import { wait } from "../../transport/accept_loop.ts";
 import { CommandError } from "../command.ts";
 import type { Io } from "../io.ts";
 import type { ReadConfig } from "../load_config.ts";
 import type { OpenLog } from "../log.ts";
 import { reasonOf, stopping } from "./service.ts";
-import type { Order, Report, ThreadConfig, ThreadSetup } from "./thread_messages.ts";
+import { BEAT, type Order, type Report, type ThreadConfig, type ThreadSetup } from "./thread_messages.ts";
 
 /** What {@linkcode Threads} need. */
 export interface ThreadsOptions {
@@ -35,6 +37,12 @@ export interface PreparedThreads extends AsyncDisposable {
 const FIRST_PAUSE = 1000;
 const LONGEST_PAUSE = 30_000;
 
+/**
+ * Beyond the longest time that a hook without a sandbox may take: a thread that has not moved for so long is held by such
+ * a filter, and is ended, ms. It covers a start on a busy machine.
+ */
+const STANDSTILL = 10_000;
+
 /** Beyond the time in which open mails finish: after it a thread that does not end is ended, ms. */
 const GRACE = 5000;
 
@@ -47,6 +55,9 @@ class Member {
   end: string | undefined;
   /** The configuration that it serves. */
   serves: ThreadConfig | undefined;
+  /** Its beats when they were last looked at, and when they were last others. */
+  beats = 0;
+  moved: number = performance.now();
   readonly #worker: Thread;
   #answer: PromiseWithResolvers<Report> | undefined;
 
@@ -104,20 +115,24 @@ export class Threads {
   readonly #members = new Set<Member>();
   readonly #starting = new Set<Promise<void>>();
   readonly #over = new AbortController();
+  readonly #beats: Int32Array<SharedArrayBuffer>;
   /** What they serve. */
   #current: ThreadConfig | undefined;
-  /** Time for open mails to finish after the stop, ms. */
+  /** Time for open mails to finish after the stop, and for a hook without a sandbox, ms. */
   #drain = 0;
+  #longest = 0;
   /** Settles once {@linkcode stop} was called and the last one has ended. */
   readonly ended: Promise<void>;
 
   constructor(options: ThreadsOptions) {
     this.#options = options;
+    this.#beats = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * (options.count + 1)));
+    const watch = setInterval(() => this.#watch(), BEAT);
     for (let number = 1; number <= options.count; number++) this.#members.add(this.#start(number));
     options.signal.addEventListener("abort", () => this.stop(), { once: true });
     this.ended = new Promise<void>((resolve) =>
       this.#over.signal.addEventListener("abort", () => resolve(), { once: true })
-    ).then(() => this.#end());
+    ).then(() => this.#end()).finally(() => clearInterval(watch));
     if (options.signal.aborted) this.stop();
   }
 
@@ -125,14 +140,16 @@ export class Threads {
    * Has all of them open a configuration.
    *
    * @param listen The TCP addresses that the program's own thread has bound for it.
+   * @param code Hashes of the code without a sandbox that it runs, by path.
    * @throws {CommandError} if one cannot; then none has it open
    */
   async prepare(
     { config, text, file, base }: ReadConfig,
     listen: readonly string[],
+    code: ReadonlyMap<string, string>,
   ): Promise<PreparedThreads> {
     if (this.#over.signal.aborted) throw stopping();
-    const read: ThreadConfig = { text, file, listen, base: base.href };
+    const read: ThreadConfig = { text, file, listen, base: base.href, code: new Map(code) };
     const { drain } = { ...DEFAULT_LIMITS, ...config.limits };
     const members = [...this.#members];
     const results = await Promise.allSettled(members.map((member) => member.ask({ do: "prepare", read })));
@@ -150,6 +167,7 @@ export class Threads {
       adopt: async () => {
         this.#current = read;
         this.#drain = drain;
+        this.#longest = longestInline(config.filters);
         const counts = ready.map((member) => member.adopt(read).catch(() => 0));
         // Those that came back meanwhile have what was current then.
         const back = [...this.#members].filter((member) => !ready.includes(member));
@@ -179,13 +197,32 @@ export class Threads {
     clearTimeout(timer);
   }
 
+  /** A loop in a filter without a sandbox holds its thread for good, and nobody can break it but from outside. */
+  #watch(): void {
+    const now = performance.now();
+    for (const member of this.#alive) {
+      const beats = Atomics.load(this.#beats, member.number);
+      if (beats !== member.beats) Object.assign(member, { beats, moved: now });
+      const still = now - member.moved;
+      if (still < this.#longest + STANDSTILL) continue;
+      this.#log(
+        "error",
+        `Thread ${member.number} has not moved for ${Math.round(still)} ms: ending it`,
+        member.number,
+      );
+      member.moved = now;
+      member.halt();
+    }
+  }
+
   #log(level: "info" | "warn" | "error", message: string, thread: number): void {
     this.#options.log.server.event(level, message, { thread });
   }
 
   #start(thread: number): Member {
     const { places, log, io: { stderr: { isTerminal, color } } } = this.#options;
-    const member = new Member({ thread, places, isTerminal, color }, log);
+    const beats = this.#beats.buffer;
+    const member = new Member({ thread, places, beats, isTerminal, color }, log);
     this.#alive.add(member);
     void member.ended.then(() => {
       this.#alive.delete(member);
@@ -230,12 +267,8 @@ export class Threads {
   }
 }
 
-function wait(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    }, { once: true });
-  });
+/** The longest time for a hook that runs in a thread itself, ms. */
+function longestInline(filters: Config["filters"]): number {
+  const inline = filters.filter((filter) => filter.kind === "filter" && filter.isolation === "none");
+  return Math.max(0, ...inline.map(({ timeout }) => timeout));
 }

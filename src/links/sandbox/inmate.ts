@@ -17,6 +17,7 @@ import { FilterError, readManifest } from "../../session/manifest.ts";
 import { FilterSession } from "../../session/filter_session.ts";
 import type { FilterPlan, SessionHost } from "../../session/plan.ts";
 import { isThrown, thrownText } from "../../text/thrown.ts";
+import { beHaltable } from "./haltable.ts";
 import { harden } from "./harden.ts";
 import { FromInmate, type InmateSetup, ToInmate, Vitals, type WardenReport } from "./messages.ts";
 import type { Refused } from "./refusals.ts";
@@ -250,14 +251,6 @@ function earlyLog(): Log & { flush(to: Log): void } {
   };
 }
 
-/** Deno halts a thread that never returns only while it holds a lock (deno-facts.md). */
-function holdLock(): void {
-  const { locks } = navigator as unknown as {
-    locks: { request(name: string, hold: () => Promise<never>): unknown };
-  };
-  void locks.request(`millrace-${crypto.randomUUID()}`, () => new Promise<never>(() => {}));
-}
-
 function report(message: WardenReport): void {
   apply(postMessage, port, [message]);
 }
@@ -268,7 +261,7 @@ function beat(): void {
 }
 
 async function start(): Promise<void> {
-  holdLock();
+  beHaltable();
   beat();
   every(beat, BEAT);
   // A pending waitAsync does not keep the thread alive, a listener does.
