@@ -55,9 +55,9 @@ class Member {
   end: string | undefined;
   /** The configuration that it serves. */
   serves: ThreadConfig | undefined;
-  /** Its beats when they were last looked at, and when they were last others. */
+  /** Its beats when they were last looked at, and for how long they have been the same, ms. */
   beats = 0;
-  moved: number = performance.now();
+  still = 0;
   readonly #worker: Thread;
   #answer: PromiseWithResolvers<Report> | undefined;
 
@@ -199,18 +199,14 @@ export class Threads {
 
   /** A loop in a filter without a sandbox holds its thread for good, and nobody can break it but from outside. */
   #watch(): void {
-    const now = performance.now();
     for (const member of this.#alive) {
-      const beats = Atomics.load(this.#beats, member.number);
-      if (beats !== member.beats) Object.assign(member, { beats, moved: now });
-      const still = now - member.moved;
-      if (still < this.#longest + STANDSTILL) continue;
-      this.#log(
-        "error",
-        `Thread ${member.number} has not moved for ${Math.round(still)} ms: ending it`,
-        member.number,
-      );
-      member.moved = now;
+      const { number, beats } = member;
+      member.beats = Atomics.load(this.#beats, number);
+      // Looks are counted, not time: while the whole process is stopped, nobody moves and nobody looks.
+      member.still = member.beats === beats ? member.still + BEAT : 0;
+      if (member.still < this.#longest + STANDSTILL) continue;
+      this.#log("error", `Thread ${number} has not moved for ${member.still} ms: ending it`, number);
+      member.still = 0;
       member.halt();
     }
   }
