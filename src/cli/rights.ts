@@ -28,11 +28,17 @@ export function ownSource(compiled: boolean = Deno.build.standalone, ...more: re
   return ["src", ...more].map((folder) => pathOfUrl(new URL(folder, root)));
 }
 
-/** The same for a thread of the program itself, with the stand-ins for JSR's packages where they are in use. */
-export function threadSource(compiled: boolean = Deno.build.standalone): string[] {
-  const standIns = new URL(".", import.meta.resolve("@std/yaml"));
-  if (compiled || standIns.protocol !== "file:") return ownSource(compiled);
-  return [...ownSource(compiled), pathOfUrl(standIns)];
+/**
+ * The same for a thread of the program itself, with the stand-ins for JSR's packages where they are in use.
+ *
+ * @param yaml What one of these packages resolves to: a file, or `jsr:`.
+ */
+export function threadSource(
+  compiled: boolean = Deno.build.standalone,
+  yaml: string = import.meta.resolve("@std/yaml"),
+): string[] {
+  if (compiled || !yaml.startsWith("file:")) return ownSource(compiled);
+  return [...ownSource(compiled), pathOfUrl(new URL(".", yaml))];
 }
 
 /** The same for a sandbox of this filter. */
