@@ -5,7 +5,9 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { parseConfig } from "../../config/parse.ts";
+import { GuardBoard } from "../../links/sandbox/guard_board.ts";
 import { beHaltable } from "../../links/sandbox/haltable.ts";
+import { memoryGuard } from "../../links/sandbox/memory_guard.ts";
 import { SharedPlaces } from "../../server/places.ts";
 import { printable } from "../../text/show.ts";
 import { parseAddress } from "../../transport/address.ts";
@@ -18,9 +20,10 @@ import { InlineCode } from "./inline_code.ts";
 import { BEAT, type Order, type Report, type ThreadConfig, type ThreadSetup } from "./thread_messages.ts";
 import { handleUncaught } from "./uncaught.ts";
 
-const { thread, places, beats, isTerminal, color } = workerData as ThreadSetup;
+const { thread, places, beats, guards, isTerminal, color } = workerData as ThreadSetup;
 const beat = new Int32Array(beats);
 beHaltable();
+memoryGuard.share(new GuardBoard(guards, thread));
 setInterval(() => Atomics.add(beat, thread, 1), BEAT);
 const code = new InlineCode();
 const stop = new AbortController();

@@ -14,6 +14,8 @@ export interface ThreadSetup {
   readonly places: SharedArrayBuffer;
   /** A number for each thread that it counts up every {@linkcode BEAT} ms: it moves. */
   readonly beats: SharedArrayBuffer;
+  /** Memory of the `GuardBoard` of all threads. */
+  readonly guards: SharedArrayBuffer;
   /** What the log is written to, as `Output` has it. */
   readonly isTerminal: boolean;
   readonly color: boolean;

@@ -6,6 +6,8 @@
 import { Worker as Thread } from "node:worker_threads";
 import type { Config } from "../../config/schema.ts";
 import { DEFAULT_LIMITS } from "../../server/limits.ts";
+import { GuardBoard } from "../../links/sandbox/guard_board.ts";
+import { memoryGuard } from "../../links/sandbox/memory_guard.ts";
 import { SharedPlaces } from "../../server/places.ts";
 import { wait } from "../../transport/accept_loop.ts";
 import { CommandError } from "../command.ts";
@@ -116,6 +118,7 @@ export class Threads {
   readonly #starting = new Set<Promise<void>>();
   readonly #over = new AbortController();
   readonly #beats: Int32Array<SharedArrayBuffer>;
+  readonly #guards: SharedArrayBuffer;
   /** What they serve. */
   #current: ThreadConfig | undefined;
   /** Time for open mails to finish after the stop, and for a hook without a sandbox, ms. */
@@ -127,6 +130,8 @@ export class Threads {
   constructor(options: ThreadsOptions) {
     this.#options = options;
     this.#beats = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * (options.count + 1)));
+    this.#guards = GuardBoard.memory(options.count + 1);
+    memoryGuard.share(new GuardBoard(this.#guards, 0));
     const watch = setInterval(() => this.#watch(), BEAT);
     for (let number = 1; number <= options.count; number++) this.#members.add(this.#start(number));
     options.signal.addEventListener("abort", () => this.stop(), { once: true });
@@ -217,13 +222,14 @@ export class Threads {
 
   #start(thread: number): Member {
     const { places, log, io: { stderr: { isTerminal, color } } } = this.#options;
-    const beats = this.#beats.buffer;
-    const member = new Member({ thread, places, beats, isTerminal, color }, log);
+    const [beats, guards] = [this.#beats.buffer, this.#guards];
+    const member = new Member({ thread, places, beats, guards, isTerminal, color }, log);
     this.#alive.add(member);
     void member.ended.then(() => {
       this.#alive.delete(member);
       this.#members.delete(member);
       new SharedPlaces(places, thread).clear();
+      new GuardBoard(guards, thread).clear();
       if (this.#over.signal.aborted) return;
       // One that never served is a start that failed; whoever asked has been told.
       if (member.serves === undefined) return;

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { ALONE, type GuardBoard } from "./guard_board.ts";
 import type { CellEnd } from "./messages.ts";
 
 /** A sandbox as the guard sees it. */
@@ -62,10 +63,19 @@ export class MemoryGuard {
   /** Looks in a row that found too much memory. */
   #over = 0;
   #quiet = 0;
+  /** Memory of the runtime's own isolate in this thread. */
+  #own = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
+  /** The guards of other threads. */
+  #board: typeof ALONE = ALONE;
 
   constructor(memory: () => ProcessMemory) {
     this.#memory = memory;
+  }
+
+  /** From now on it counts what the guards of other threads tell; each ends sandboxes of its own thread only. */
+  share(board: GuardBoard | undefined): void {
+    this.#board = board ?? ALONE;
   }
 
   /** Watches a sandbox until `remove`; the timer runs while there is one. */
@@ -79,8 +89,19 @@ export class MemoryGuard {
   remove(cell: Guarded): void {
     this.#watches.delete(cell);
     if (this.#watches.size > 0) return;
+    this.#board.clear();
     clearInterval(this.#timer);
     this.#timer = undefined;
+  }
+
+  #tell(): void {
+    const held = [...this.#watches].filter(([, { missed }]) => missed > 0);
+    this.#board.write({
+      allowance: sum(this.#watches.keys()),
+      held: sum(held.map(([cell]) => cell)),
+      missed: Math.max(0, ...held.filter(([{ beats }]) => beats > 0).map(([, { missed }]) => missed)),
+      own: this.#own,
+    });
   }
 
   /** Looks once. */
@@ -98,17 +119,20 @@ export class MemoryGuard {
       watch.beats = beats;
       if (watch.missed === 0 || this.#quiet > 0) watch.since = foreign;
     }
+    this.#tell();
+    if (this.#board.settled()) this.#settle();
     if (this.#quiet > 0) this.#quiet--;
     else this.#judge(foreign);
   }
 
   #judge(foreign: number): void {
     const grown = foreign - this.#base;
-    const allowance = sum(this.#watches.keys());
+    const others = this.#board.others();
+    const allowance = sum(this.#watches.keys()) + others.allowance;
     const wide = grown > allowance + WIDE_MARGIN;
     const held = [...this.#watches].filter(([, { missed }]) => missed > 0);
     // A thread that has not begun yet takes what a thread takes, and is no suspect.
-    const heldAllowance = sum(held.map(([cell]) => cell));
+    const heldAllowance = sum(held.map(([cell]) => cell)) + others.held;
     const suspects = held.filter(([cell, { missed, since }]) =>
       cell.beats > 0 && missed >= MISSED && (wide || foreign - since > heldAllowance + MARGIN)
     ).sort(([, a], [, b]) => b.missed - a.missed);
@@ -116,11 +140,14 @@ export class MemoryGuard {
     if (suspects.length > 0) {
       const [[cell, { missed, since }]] = suspects;
       const next = Math.max(
-        0,
+        others.missed,
         ...held.filter(([other]) => other !== cell && other.beats > 0).map(([, watch]) => watch.missed),
       );
-      if (missed - next < LEAD && this.#over < PATIENCE) return;
+      // Of several threads' sandboxes the one held longest is judged first, by the guard of its thread. What that tells
+      // may be a look old, so that as much is more.
+      if (missed <= others.missed || missed - next < LEAD && this.#over < PATIENCE) return;
       this.#settle();
+      this.#board.settle();
       cell.end({
         kind: "memory",
         message:
@@ -130,6 +157,7 @@ export class MemoryGuard {
     } else if (wide && this.#over >= PATIENCE) {
       // Better all sandboxes anew than the process dead. What then still is there is nobody's.
       this.#settle();
+      this.#board.settle();
       this.#base = foreign - allowance;
       const message = `the process has grown by more than all filters together may take (${allowance} bytes)`;
       for (const cell of [...this.#watches.keys()]) cell.end({ kind: "memory", message });
@@ -144,7 +172,8 @@ export class MemoryGuard {
   /** What is not the runtime's own: sandboxes, threads, the program itself. */
   #foreign(): number {
     const { rss, heapTotal, external } = this.#memory();
-    return rss - heapTotal - external;
+    this.#own = heapTotal + external;
+    return rss - this.#own - this.#board.others().own;
   }
 }
 
@@ -154,5 +183,5 @@ function sum(cells: Iterable<Guarded>): number {
   return bytes;
 }
 
-/** The guard of this process. */
+/** The guard of this thread. */
 export const memoryGuard: MemoryGuard = new MemoryGuard(() => Deno.memoryUsage());

@@ -1,5 +1,6 @@
 // Whom the memory guard ends: the sandbox that holds its thread while the process grows, and no other.
 import assert from "node:assert/strict";
+import { GuardBoard } from "./guard_board.ts";
 import { type Guarded, MemoryGuard } from "./memory_guard.ts";
 
 const MIB = 2 ** 20;
@@ -131,4 +132,73 @@ Deno.test("after one was ended nobody is judged until its memory had time to go"
   for (let i = 0; i < 3; i++) look(guard, cells, innocent);
   assert.equal(innocent.ended, undefined);
   clear(guard, cells);
+});
+
+/** Guards in two threads of one process, with a sandbox each. */
+function twoThreads(): {
+  memory: { rss: number };
+  guards: MemoryGuard[];
+  cells: Play[];
+  turn(...held: Play[]): void;
+} {
+  const memory = { rss: 100 * MIB, heapTotal: 0, external: 0 };
+  const board = GuardBoard.memory(2);
+  const guards = [0, 1].map((thread) => {
+    const guard = new MemoryGuard(() => memory);
+    guard.share(new GuardBoard(board, thread));
+    return guard;
+  });
+  const cells = guards.map((guard) => new Play(guard));
+  const turn = (...held: Play[]): void => {
+    for (const cell of cells) if (!held.includes(cell)) cell.beats++;
+    for (const guard of guards) guard.look();
+  };
+  for (let i = 0; i < 2; i++) turn();
+  return { memory, guards, cells, turn };
+}
+
+Deno.test("what sandboxes of other threads may take is no growth, what their isolates take neither", () => {
+  const { memory, guards, cells, turn } = twoThreads();
+  // Beyond what one thread's sandboxes may take with the margin, within what both may.
+  memory.rss += 500 * MIB;
+  for (let i = 0; i < 40; i++) turn();
+  assert.deepEqual(cells.map(({ ended }) => ended), [undefined, undefined]);
+  memory.rss += 20 * MIB;
+  for (let i = 0; i < 25; i++) turn();
+  assert.deepEqual(
+    cells.map(({ ended }) => ended !== undefined),
+    [true, false],
+    "beyond both, one thread begins",
+  );
+  for (let i = 0; i < 40; i++) turn();
+  assert.ok(cells[1].ended !== undefined, "and the other follows if that was not enough");
+  for (const [n, guard] of guards.entries()) clear(guard, [cells[n]]);
+});
+
+Deno.test("of two threads the one that has the held sandbox ends it, and the other ends none", () => {
+  for (const at of [0, 1]) {
+    const { memory, guards, cells, turn } = twoThreads();
+    memory.rss += 900 * MIB;
+    for (let i = 0; i < 8 && cells[at].ended === undefined; i++) turn(cells[at]);
+    assert.match(cells[at].ended ?? "it goes on", /^memory: /);
+    // Its memory takes a while to go.
+    for (let i = 0; i < 9; i++) turn();
+    memory.rss -= 900 * MIB;
+    for (let i = 0; i < 40; i++) turn();
+    assert.equal(cells[1 - at].ended, undefined);
+    clear(guards[1 - at], [cells[1 - at]]);
+  }
+});
+
+Deno.test("an innocent sandbox that misses some beats is not ended for another thread's", () => {
+  for (const lead of [1, 3]) {
+    const { memory, guards, cells: [innocent, guilty], turn } = twoThreads();
+    for (let i = 0; i < lead; i++) turn(guilty);
+    memory.rss += 900 * MIB;
+    // Without a clear lead it takes patience, and then as well the one held longest is meant.
+    for (let i = 0; i < 30 && guilty.ended === undefined; i++) turn(guilty, innocent);
+    assert.notEqual(guilty.ended, undefined);
+    assert.equal(innocent.ended, undefined);
+    clear(guards[0], [innocent]);
+  }
 });
