@@ -53,6 +53,21 @@ Deno.test("LogSink drops lines over its limit and says how many", async () => {
   await sink.drain();
 });
 
+Deno.test("LogSink takes whole lines as bytes, and counts each of those it drops", async () => {
+  const { written, waiting, write } = slowWriter();
+  const sink = new LogSink(write, (count) => `dropped ${count}\n`, 10);
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  sink.pushBytes(bytes("a\nb\n"));
+  await turn();
+  sink.pushBytes(bytes("c\nd\n"));
+  sink.pushBytes(bytes("three\nlines\nmore\n"));
+  waiting[0].resolve();
+  await turn();
+  assert.deepEqual(written, ["a\nb\n", "c\nd\ndropped 3\n"]);
+  waiting[1].resolve();
+  await sink.drain();
+});
+
 Deno.test("LogSink goes on after a write that failed", async () => {
   const { written, waiting, write } = slowWriter();
   const sink = new LogSink(write, (count) => `dropped ${count}\n`);

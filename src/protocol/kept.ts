@@ -12,6 +12,7 @@ const BLOCK = 65_536;
 /** Longer pieces get an ArrayBuffer of their own. */
 const LONGEST = BLOCK / 16;
 
+/** Up to so many bytes a loop is faster than a call. */
 const SHORT = 128;
 
 let block = new Uint8Array(0);
